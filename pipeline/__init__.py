@@ -1,0 +1,1 @@
+"""The engine: stages that turn recordings into a voice. Importing it costs nothing."""

@@ -1,0 +1,1 @@
+"""Training: config, data, objective, loop, checkpoints, metrics."""

@@ -1,0 +1,1 @@
+"""The page: Gradio, and no machine learning. Torch is never imported here."""
