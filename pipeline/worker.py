@@ -18,7 +18,7 @@ from .progress import Progress
 from .records import from_json, to_json
 from .workspace import Workspace, read_json, write_json
 
-# Stage -> (its options record in records.py, the function that does it: module:name).
+# Stage -> (its options record in options.py, the function that does it: module:name).
 STAGES: dict[str, tuple[str, str]] = {
     "checks": ("CheckOptions", "pipeline.preflight:run_checks"),
     "dataset": ("DatasetOptions", "pipeline.dataset:create_dataset"),
@@ -66,8 +66,8 @@ class FileProgress(Progress):
     def signalled(self, *_: object) -> None:
         self._signalled = True
 
-    def _write(self, kind: str, **data: object) -> None:
-        line = json.dumps({"t": round(time.time(), 3), "type": kind, **data}, ensure_ascii=False, default=str)
+    def _write(self, event: str, /, **data: object) -> None:
+        line = json.dumps({"t": round(time.time(), 3), "type": event, **data}, ensure_ascii=False, default=str)
         self._events.write(line + "\n")
 
 
@@ -81,9 +81,9 @@ def main(folder: Path) -> int:
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     outcome: dict[str, Any]
     try:
-        from . import records
+        from . import options as options_module
 
-        kind = getattr(records, STAGES[request["stage"]][0])
+        kind = getattr(options_module, STAGES[request["stage"]][0])
         options = from_json(kind, json.dumps(request["options"]))
         report = run_stage(request["stage"], Workspace(Path(request["workspace"])), options, progress)
         outcome = {"state": "done", "result": json.loads(to_json(report))}
