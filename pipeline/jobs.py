@@ -29,6 +29,8 @@ JobState = Literal["running", "done", "failed", "stopped", "died"]
 
 # Stages whose process stays to serve requests: it gives way to any other job.
 RESIDENT_STAGES = frozenset({"voice"})
+# Stages that need little and may run beside others.
+LIGHT_STAGES = frozenset({"checks"})
 KEPT_JOBS = 50
 
 
@@ -57,24 +59,31 @@ class JobStatus:
 def start_job(ws: Workspace, stage: str, options: Any) -> str:
     """Start `stage` with its options record in a process of its own and return the job's id.
 
-    Raises JobRunningError where another heavy job runs. A resident voice is stopped first.
+    Raises JobRunningError where another heavy job runs; light stages always start. A resident voice is stopped first.
     """
     ws.jobs.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(ws.jobs / "start.lock"):
-        running = running_job(ws)
-        if running and running.stage in RESIDENT_STAGES:
-            end_job(ws, running.id, grace=10.0)
-        elif running:
-            raise JobRunningError(running.stage, running.project)
+        if stage not in LIGHT_STAGES:
+            _make_room(ws)
         job = f"{time.strftime('%Y%m%d-%H%M%S')}-{stage}-{os.urandom(3).hex()}"
         folder = ws.jobs / job
         folder.mkdir()
         request = {"stage": stage, "workspace": str(ws.root), "options": json.loads(to_json(options))}
         write_json(folder / "request.json", {**request, "started": time.time()})
         _spawn(folder)
-        write_text(ws.jobs / "current", job)
+        if stage not in LIGHT_STAGES:
+            write_text(ws.jobs / "current", job)
         _forget_old_jobs(ws)
     return job
+
+
+def _make_room(ws: Workspace) -> None:
+    """See to it that no heavy job runs: a resident voice gives way, anything else stands."""
+    running = running_job(ws)
+    if running and running.stage in RESIDENT_STAGES:
+        end_job(ws, running.id, grace=10.0)
+    elif running:
+        raise JobRunningError(running.stage, running.project)
 
 
 def _spawn(folder: Path) -> None:
@@ -136,7 +145,7 @@ def read_job(ws: Workspace, job: str) -> JobStatus:
 
 
 def running_job(ws: Workspace) -> JobStatus | None:
-    """Return the job that runs in this workspace, if one does."""
+    """Return the heavy job that runs in this workspace, if one does."""
     try:
         job = (ws.jobs / "current").read_text(encoding="utf-8").strip()
         status = read_job(ws, job)
@@ -196,8 +205,11 @@ def read_events(ws: Workspace, job: str, offset: int = 0) -> tuple[list[dict[str
     return [json.loads(line) for line in whole.splitlines()], offset + len(whole)
 
 
-def watch_job(ws: Workspace, job: str, every: Seconds = 0.1) -> Iterator[dict[str, Any]]:
-    """Yield the job's events as they come, until it has ended. Nothing happens to the job if this is left."""
+def watch_job(ws: Workspace, job: str, every: Seconds = 0.1, *, ticks: bool = False) -> Iterator[dict[str, Any]]:
+    """Yield the job's events as they come, until it has ended. Nothing happens to the job if this is left.
+
+    With `ticks`, an empty event comes each time there was a look, so that the watcher can do something meanwhile.
+    """
     offset = 0
     while True:
         running = read_job(ws, job).running  # asked before reading, so that the last events are not missed
@@ -205,6 +217,8 @@ def watch_job(ws: Workspace, job: str, every: Seconds = 0.1) -> Iterator[dict[st
         yield from events
         if not running:
             return
+        if ticks:
+            yield {}
         time.sleep(every)
 
 

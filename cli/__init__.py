@@ -1,0 +1,1 @@
+"""The command line: starts the same stages as the page, and watches them."""
