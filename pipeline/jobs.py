@@ -32,6 +32,7 @@ RESIDENT_STAGES = frozenset({"voice"})
 # Stages that need little and may run beside others.
 LIGHT_STAGES = frozenset({"checks"})
 KEPT_JOBS = 50
+WORKER = (sys.executable, "-m", "pipeline.worker")  # the job's folder follows
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _spawn(folder: Path) -> None:
         detached = {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP | subprocess.CREATE_NO_WINDOW}
     with (folder / "output.txt").open("ab") as output:
         worker = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.worker", str(folder)],
+            [*WORKER, str(folder)],
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -121,7 +122,7 @@ def read_job(ws: Workspace, job: str) -> JobStatus:
         raise JobError(f"There is no job “{job}” in {ws.jobs}.")
     outcome = read_json(folder / "outcome.json")
     if outcome is None and not _alive(folder):
-        outcome = read_json(folder / "outcome.json") or {"state": "died", "error": _last_words(folder)}
+        outcome = read_json(folder / "outcome.json") or _outcome_of_the_dead(folder)
     last = _last_progress(folder / "events.jsonl")
     started = float(request["started"])
     ended = float((outcome or {}).get("ended") or (last.get("t", started) if outcome else time.time()))
@@ -263,15 +264,18 @@ def _last_progress(events: Path, tail: int = 65536) -> dict[str, Any]:
     return {}
 
 
-def _last_words(folder: Path) -> str:
-    """Say how a worker without an outcome ended, with the last lines it printed."""
+def _outcome_of_the_dead(folder: Path) -> dict[str, str]:
+    """Say how a worker that left no outcome ended: on request, or of itself, with the last lines it printed."""
+    if (folder / "stop").exists():
+        return {"state": "stopped", "error": "Ended on request before it was finished; what was finished is kept."}
     try:
         lines = (folder / "output.txt").read_text(encoding="utf-8", errors="replace").split("\n")
     except OSError:
         lines = []
     said = " / ".join(line.strip() for line in lines if line.strip())[-500:]
     hint = f" Its last words: {said}" if said else ""
-    return f"The process ended without a word: it was killed, or the machine ran out of memory.{hint}"
+    sentence = f"The process ended without a word: it was killed, or the machine ran out of memory.{hint}"
+    return {"state": "died", "error": sentence}
 
 
 def _forget_old_jobs(ws: Workspace) -> None:

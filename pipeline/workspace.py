@@ -63,7 +63,7 @@ def atomic_path(path: Path) -> Iterator[Path]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield beside
-        with beside.open("rb") as written:
+        with beside.open("r+b") as written:  # Windows syncs only what may be written
             os.fsync(written.fileno())
         beside.replace(path)
     except OSError as fault:
