@@ -381,8 +381,8 @@ def decode(path: Path, sample_rate: int) -> FloatArray:
 
 
 def to_pcm(samples: FloatArray) -> npt.NDArray[np.int16]:
-    """Return samples as 16 bit; what lies beyond full scale is clipped."""
-    return np.rint(np.clip(samples, -1.0, 1.0) * np.float32(32767)).astype("<i2")
+    """Return samples as 16 bit, beyond full scale clipped. Sound that was 16 bit comes out as it was, bit for bit."""
+    return np.clip(np.rint(samples * np.float32(32768)), -32768, 32767).astype("<i2")
 
 
 def write_wav(path: Path, samples: FloatArray, sample_rate: int) -> None:
@@ -430,4 +430,4 @@ def _segment(samples: FloatArray, sample_rate: int) -> AudioSegment:
 
 
 def _samples(segment: AudioSegment) -> FloatArray:
-    return np.frombuffer(segment.raw_data, "<i2").astype(np.float32) / np.float32(32767)
+    return np.frombuffer(segment.raw_data, "<i2").astype(np.float32) / np.float32(32768)
