@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from .errors import Stopped
 
 # The kinds of message of "Debug Settings": which of them the log shows is a choice on the page.
@@ -32,6 +34,11 @@ class Progress:
 
     def event(self, name: str, **data: object) -> None:
         """Record figures under a name of the stage's own, for whoever watches."""
+
+    @property
+    def folder(self) -> Path | None:
+        """The folder of the job this stage runs as, shared with whoever watches; None outside a job."""
+        return None
 
     @property
     def stop_requested(self) -> bool:

@@ -42,6 +42,7 @@ class FileProgress(Progress):
     """Progress that is written into the job's folder, line by line; a `stop` file or SIGTERM asks to stop."""
 
     def __init__(self, folder: Path) -> None:
+        self._folder = folder
         self._stop_file = folder / "stop"
         self._events = (folder / "events.jsonl").open("a", encoding="utf-8", buffering=1)
         self._next_progress = 0.0
@@ -58,6 +59,10 @@ class FileProgress(Progress):
 
     def event(self, name: str, **data: object) -> None:
         self._write(name, **data)
+
+    @property
+    def folder(self) -> Path:
+        return self._folder
 
     @property
     def stop_requested(self) -> bool:
