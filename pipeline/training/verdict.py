@@ -1,0 +1,150 @@
+"""What the evaluation losses say, in words: improving, levelled off, overtrained since epoch N, or too early to tell.
+
+The rule. Let `patience` be P evaluations (one an epoch).
+
+1. With fewer than max(4, P + 1) evaluations it is too early to tell.
+2. The losses are smoothed as much as their own noise asks for: at each evaluation a straight line is put through its
+   nearest neighbours, in logarithms. How many neighbours is decided by leaving each evaluation out and predicting it
+   from the others: the most neighbours whose prediction is within TOLERANCE of the best.
+3. The turn is the evaluation with the lowest smoothed loss. The noise is what the second differences of the losses
+   show, and each comparison below counts only beyond what this noise explains (CERTAIN standard errors).
+4. Overtrained since the turn: it lies P evaluations or more back, and the smoothed loss has risen by more than RISE.
+5. Improving: the lowest smoothed loss of the last P evaluations is lower by more than GAIN than the lowest before.
+6. Levelled off: neither, and the noise is small enough to say that no such gain was missed; else too early to tell.
+
+Early stopping is the same rule: it stops when the verdict is "levelled off" or "overtrained".
+The checkpoint that is kept is always that of the lowest evaluation loss itself, not of the smoothed one.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .metrics import EvaluationPoint
+
+FloatArray = NDArray[np.float64]
+Kind = Literal["improving", "levelled off", "overtrained", "too early to tell"]
+
+TOLERANCE = 1.15  # of the mean squared error of prediction
+CERTAIN = 2.0  # standard errors
+RISE = 0.01  # relative
+GAIN = 0.005  # relative
+MOST_JUDGED = 400  # evaluations: of longer runs the last ones
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What is to be thought of a run so far. Epochs are 0 where there is none."""
+
+    kind: Kind
+    epoch: int  # since when it is levelled off or overtrained; else the best epoch
+    best_epoch: int  # whose checkpoint is kept
+    sentence: str
+
+
+def judge(evaluations: Sequence[EvaluationPoint], patience: int) -> Verdict:
+    """Return the verdict on the evaluations so far, by the rule above."""
+    known = [point for point in evaluations if math.isfinite(point.eval_loss) and point.eval_loss > 0]
+    if not known:
+        return Verdict("too early to tell", 0, 0, "Too early to tell: there is no evaluation yet.")
+    best = min(known, key=lambda point: point.eval_loss)
+    kept = f"The checkpoint of epoch {best.epoch} is kept (evaluation loss {best.eval_loss:.3f})."
+    needed = max(4, patience + 1)
+    if len(known) < needed:
+        sentence = f"Too early to tell: {len(known)} of the {needed} evaluations that a verdict needs. {kept}"
+        return Verdict("too early to tell", best.epoch, best.epoch, sentence)
+    recent = known[-MOST_JUDGED:]
+    trend = _Trend(np.log([point.eval_loss for point in recent]))
+    turn = recent[trend.turn].epoch
+    if trend.overtrained(patience):
+        rise = f"the evaluation loss has turned there and risen by {math.expm1(trend.rise):.1%} since"
+        return Verdict("overtrained", turn, best.epoch, f"Overtrained since epoch {turn}: {rise}. {kept}")
+    if trend.gain(patience) > trend.sure_gain(patience):
+        fall = f"the evaluation loss fell by {-math.expm1(-trend.gain(patience)):.1%} over the last {patience} epochs"
+        return Verdict("improving", best.epoch, best.epoch, f"Still improving: {fall}. {kept}")
+    if trend.could_be_gaining(patience):
+        sentence = f"Too early to tell: the evaluation loss goes up and down by {trend.noise:.1%}. {kept}"
+        return Verdict("too early to tell", best.epoch, best.epoch, sentence)
+    return Verdict("levelled off", turn, best.epoch, f"Levelled off since epoch {turn}: it hardly changes. {kept}")
+
+
+def should_stop(evaluations: Sequence[EvaluationPoint], patience: int) -> bool:
+    """Whether early stopping ends the run here."""
+    return judge(evaluations, patience).kind in ("levelled off", "overtrained")
+
+
+class _Trend:
+    """Logarithms of losses, smoothed, with what can be said of them in spite of the noise."""
+
+    def __init__(self, losses: FloatArray) -> None:
+        self.weights = _choose_smoother(losses)  # row i: how much each loss counts for the smoothed loss i
+        self.smooth = self.weights @ losses
+        self.noise = _noise(losses)  # relative: of the logarithm
+        self.turn = int(np.argmin(self.smooth))
+
+    @property
+    def rise(self) -> float:
+        return float(self.smooth[-1] - self.smooth[self.turn])
+
+    def overtrained(self, patience: int) -> bool:
+        since = len(self.smooth) - 1 - self.turn
+        return since >= patience and self.rise > max(RISE, CERTAIN * self._error(-1, self.turn))
+
+    def gain(self, patience: int) -> float:
+        before, after = self._lowest(patience)
+        return float(self.smooth[before] - self.smooth[after])
+
+    def sure_gain(self, patience: int) -> float:
+        return max(GAIN, CERTAIN * self._error(*self._lowest(patience)))
+
+    def could_be_gaining(self, patience: int) -> bool:
+        return self.gain(patience) + CERTAIN * self._error(*self._lowest(patience)) > 4 * GAIN
+
+    def _lowest(self, patience: int) -> tuple[int, int]:
+        """Where the lowest smoothed loss lies before the last `patience` evaluations, and among these."""
+        split = len(self.smooth) - patience
+        return int(np.argmin(self.smooth[:split])), split + int(np.argmin(self.smooth[split:]))
+
+    def _error(self, one: int, other: int) -> float:
+        """The standard error of the difference between two smoothed losses."""
+        return self.noise * float(np.linalg.norm(self.weights[one] - self.weights[other]))
+
+
+def _noise(losses: FloatArray) -> float:
+    """The noise's standard deviation, from second differences (a straight trend has none), robust against turns."""
+    second = np.diff(losses, 2)
+    # 1.4826: median of absolute values to standard deviation, of a normal distribution; 6 = 1² + 2² + 1².
+    return float(1.4826 * np.median(np.abs(second)) / math.sqrt(6))
+
+
+def _choose_smoother(losses: FloatArray) -> FloatArray:
+    """Return the matrix that smooths with the most neighbours whose left-out prediction is about the best."""
+    count = len(losses)
+    spans = list(range(3, count + 1, 2))
+    smoothers = [_smoother(count, span) for span in spans[:: max(1, len(spans) // 24)]]
+    errors = []
+    for weights in smoothers:
+        own = np.minimum(np.diag(weights), 0.999)
+        errors.append(float(np.mean(((losses - weights @ losses) / (1 - own)) ** 2)))
+    good = [index for index, error in enumerate(errors) if error <= TOLERANCE * min(errors)]
+    return smoothers[good[-1]]
+
+
+def _smoother(count: int, span: int) -> FloatArray:
+    """Return local straight lines as a matrix (count, count): row i weighs the `span` evaluations nearest to i."""
+    weights = np.zeros((count, count))
+    for at in range(count):
+        first = min(max(0, at - span // 2), count - span)
+        near = np.arange(first, first + span)
+        distance = np.abs(near - at) / (max(at - first, first + span - 1 - at) + 1)
+        kernel = (1 - distance**3) ** 3  # tricube, as in Cleveland's loess (1979)
+        x = near - at
+        moments = np.array([[kernel.sum(), (kernel * x).sum()], [(kernel * x).sum(), (kernel * x * x).sum()]])
+        weights[at, near] = np.linalg.solve(moments, np.stack([kernel, kernel * x]))[0]
+    return weights
