@@ -131,6 +131,7 @@ class Clip:
     snr: float | None = None  # dB
     clipped: float | None = None  # share of samples at full scale
     confidence: float | None = None  # Whisper's mean word probability
+    edge_drop: float | None = None  # dB by which its louder end lies below its speech; small: a word is cut
     similarity: float | None = None  # to the speaker's average voice; None without a base model
     flags: tuple[str, ...] = ()  # why it stands out
 
