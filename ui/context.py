@@ -46,6 +46,7 @@ from pipeline.records import Seconds
 from pipeline.workspace import Project, Workspace
 
 from .jobbook import JobBook
+from .style import OPENED
 
 POLL_EVERY: Seconds = 1.0
 PLAYABLE = frozenset({".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".webm", ".zip", ".txt", ".csv", ".json"})
@@ -183,7 +184,8 @@ class Page:
             "show_progress": "hidden",
             "api_visibility": "private",
         }
-        blocks.load(open_page, None, list(opened), show_progress="hidden", api_visibility="private").then(**look)
+        opening = blocks.load(open_page, None, list(opened), show_progress="hidden", api_visibility="private")
+        opening.then(None, js=OPENED).then(**look)
         self.project.change(**look)
         gr.Timer(POLL_EVERY).tick(**look)
 

@@ -16,21 +16,21 @@ ON_LOAD = """() => {
     const theme = localStorage.getItem('xtts-finetune-theme');
     if (theme) document.body.classList.toggle('dark', theme === 'dark');
 }"""
-# The address names project and tab, so that a reload, a bookmark and a second window find them.
-REMEMBER_PROJECT = """(project) => {
-    if (!project) return;
+# The address names project and tab, so that a reload, a bookmark and a second window find them. Gradio selects the
+# first tab while it draws the page; until the page has been opened as the address says, nothing may change it.
+OPENED = "() => { window.xttsOpened = true; }"
+_REMEMBER = """({argument}) => {{
+    if (!window.xttsOpened || !{value}) return;
     const address = new URL(window.location);
-    address.searchParams.set('project', project);
+    address.searchParams.set('{key}', {value});
     window.history.replaceState(null, '', address);
-}"""
+}}"""
+REMEMBER_PROJECT = _REMEMBER.format(argument="project", key="project", value="project")
 
 
 def remember_tab(tab: str) -> str:
-    return f"""() => {{
-        const address = new URL(window.location);
-        address.searchParams.set('tab', '{tab}');
-        window.history.replaceState(null, '', address);
-    }}"""
+    """Return the JavaScript that writes the tab into the address."""
+    return _REMEMBER.format(argument="", key="tab", value=f"'{tab}'")
 
 
 def theme() -> Any:
@@ -44,11 +44,32 @@ def theme() -> Any:
         radius_size=gr.themes.sizes.radius_md,
         font=[gr.themes.Font(name) for name in SYSTEM_FONTS],
         font_mono=[gr.themes.Font(name) for name in MONO_FONTS],
+    ).set(
+        body_background_fill="*neutral_50",
+        block_border_width="1px",
+        block_shadow="none",
+        block_title_background_fill="none",
+        block_title_background_fill_dark="none",
+        block_title_padding="0",
+        block_title_text_color="*body_text_color",
+        block_title_text_color_dark="*body_text_color",
+        block_title_text_weight="600",
+        block_label_background_fill="*background_fill_secondary",
+        block_label_text_color="*body_text_color_subdued",
+        input_border_width="1px",
+        input_border_color="*border_color_primary",
+        input_shadow="none",
+        input_background_fill="*background_fill_primary",
+        button_primary_shadow="none",
+        button_secondary_shadow="none",
+        button_secondary_border_color="*border_color_primary",
+        button_border_width="1px",
     )
 
 
 CSS = """
-.gradio-container { max-width: 1180px !important; margin: 0 auto !important; }
+.gradio-container { width: 100%; max-width: 1240px !important; margin: 0 auto !important; }
+#steps > .tab-wrapper button { padding: 8px 11px; }
 #header { align-items: end; gap: 16px; }
 #brand { flex: 1 1 220px; }
 #brand h1 { font-size: 1.5rem; line-height: 1.2; margin: 0; }
