@@ -73,8 +73,8 @@ def average_losses(metrics: Metrics) -> go.Figure:
     epochs = [point.epoch for point in points]
     traces = [
         _line(epochs, [point.eval_loss for point in points], "loss", BLUE, markers=True),
-        _line(epochs, [point.eval_loss_mel_ce for point in points], "speech (mel)", ORANGE, markers=True),
-        _line(epochs, [point.eval_loss_text_ce for point in points], "text", GREEN, markers=True),
+        _line(epochs, [point.eval_loss_mel_ce for point in points], "speech (mel)", ORANGE, markers=True, dash="dot"),
+        _line(epochs, [point.eval_loss_text_ce for point in points], "text", GREEN, markers=True, dash="dot"),
     ]
     return _figure("average_losses", traces, empty=not points, note="The first point comes after the first epoch.")
 
@@ -87,8 +87,8 @@ def step_losses(metrics: Metrics) -> go.Figure:
     traces = [
         *_band(metrics, "loss", FAINT_BLUE),
         _line(metrics.step, smoothed(loss.mean), "loss", BLUE),
-        _line(metrics.step, smoothed(metrics.series["loss_mel_ce"].mean), "speech (mel)", ORANGE, width=1.2),
-        _line(metrics.step, smoothed(metrics.series["loss_text_ce"].mean), "text", GREEN, width=1.2),
+        _line(metrics.step, smoothed(metrics.series["loss_mel_ce"].mean), "speech (mel)", ORANGE, dash="dot"),
+        _line(metrics.step, smoothed(metrics.series["loss_text_ce"].mean), "text", GREEN, dash="dot"),
         go.Scatter(
             x=faults,
             y=[ground] * len(faults),
@@ -241,7 +241,8 @@ def _line(
     y: Sequence[float] | FloatArray,
     name: str,
     color: str,
-    width: float = 2.0,
+    *,
+    dash: str = "solid",
     markers: bool = False,
 ) -> go.Scatter:
     return go.Scatter(
@@ -249,7 +250,7 @@ def _line(
         y=y,
         name=name,
         mode="lines+markers" if markers else "lines",
-        line={"color": color, "width": width},
+        line={"color": color, "width": 2, "dash": dash},
         marker={"size": 5},
         hovertemplate="%{y:.4g}",
     )
@@ -281,7 +282,8 @@ def _draw(axes: Axes, traces: list[go.Scatter], *, empty: bool = False, note: st
         margin={"l": 56, "r": 16, "t": 44, "b": 44},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": TEXT, "activecolor": BLUE},
         hovermode="x unified",
         # Plotly draws its labels on the trace's colour or on white: both themes need one background that carries TEXT.
         hoverlabel={"bgcolor": "#1f2937", "bordercolor": "#1f2937", "font": {"color": "#f3f4f6"}},
