@@ -15,7 +15,7 @@ import torch
 from .base_models import DEMO_MARKER
 from .device import kept_threads
 from .languages import LANGUAGES, tokenizer_language
-from .weights import write_checkpoint, write_tensors
+from .weights import silent_transformers, write_checkpoint, write_tensors
 from .workspace import atomic_folder, write_json, write_text
 
 if TYPE_CHECKING:
@@ -150,9 +150,10 @@ def _model(config: XttsConfig, vocab: Path) -> Xtts:
 
     unbuilt = config.copy()
     unbuilt.model_args.gpt_number_text_tokens = None  # the GPT is built once, below
-    model = Xtts(unbuilt)
-    model.tokenizer = VoiceBpeTokenizer(vocab_file=vocab)
-    model.init_models()
+    with silent_transformers():
+        model = Xtts(unbuilt)
+        model.tokenizer = VoiceBpeTokenizer(vocab_file=vocab)
+        model.init_models()
     with torch.no_grad():
         model.gpt.mel_head.bias[config.model_args.gpt_stop_audio_token] += STOP_BIAS
         model.hifigan_decoder.waveform_decoder.conv_post.weight *= LOUDER

@@ -81,3 +81,20 @@ def kept_threads() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@contextmanager
+def memory_told(doing: str, device: str) -> Iterator[None]:
+    """Turn torch's out-of-memory error into a DeviceError that says what was being done."""
+    import torch
+
+    try:
+        yield
+    except torch.OutOfMemoryError as fault:
+        raise DeviceError(
+            f"The GPU's memory is full ({doing}): close other programs that use it, or choose the device cpu."
+        ) from fault
+    except RuntimeError as fault:
+        if not any(words in str(fault) for words in ("DefaultCPUAllocator", "out of memory")):
+            raise
+        raise DeviceError(f"The memory of “{device}” is full ({doing}): close other programs.") from fault

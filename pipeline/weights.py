@@ -139,16 +139,29 @@ def load_xtts(voice: Voice, device: str = "cpu") -> Xtts:
         raise ModelMissingError(f"There is no vocabulary “{voice.vocab}”.")
     state = read_state(voice.model)
     config.model_args.gpt_number_text_tokens = None  # so that the GPT is built once, below, with the vocabulary
-    model = Xtts(config)
-    model.tokenizer = VoiceBpeTokenizer(vocab_file=voice.vocab)
-    model.init_models()
+    with silent_transformers():
+        model = Xtts(config)
+        model.tokenizer = VoiceBpeTokenizer(vocab_file=voice.vocab)
+        model.init_models()
     if "mel_stats" not in state and voice.mel_stats is not None:
         state["mel_stats"] = torch.load(voice.mel_stats, map_location="cpu", weights_only=True)
     _fill(model, state, voice)
-    model.hifigan_decoder.eval()
-    model.gpt.init_gpt_for_inference(kv_cache=model.args.kv_cache)
-    model.gpt.eval()
+    with silent_transformers():
+        model.eval()  # Coqui's makes the GPT ready for generation, and returns nothing
     return model.to(device)
+
+
+@contextmanager
+def silent_transformers() -> Iterator[None]:
+    """Keep transformers from warning about GPT-2's token ids and lengths, which XTTS has no use for."""
+    from transformers.utils import logging
+
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
 
 
 def _fill(model: Xtts, state: State, voice: Voice) -> None:
