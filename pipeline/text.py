@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal
 
 from .languages import UNSPACED
@@ -23,15 +24,15 @@ OPENERS = "\"'“‘„‚«‹»›([{「『【（〈《〔［¿¡-–—*_"
 _ABBREVIATIONS: dict[str, frozenset[str]] = {
     language: frozenset(text.split())
     for language, text in {
-        "en": "mr mrs ms dr prof st sr gen col capt lt sgt maj rev hon gov sen rep messrs mme no vs fig vol approx",
+        "en": "mr mrs ms dr prof st sr gen col capt lt sgt maj rev hon gov sen rep messrs mme vs fig vol approx",
         "es": "sr sra srta dr dra d dña prof profa ud uds núm pág av gral fig vol",
-        "fr": "m mm mme mlle dr pr st ste me mgr no fig vol av",
-        "de": "hr fr dr prof st nr bzw ca vgl sog evtl ggf inkl bspw str tel abs geb fig bd mag ing dipl",
-        "it": "sig sigg sig.ra dott dr prof ing avv geom on s ss sen pag fig vol",
-        "pt": "sr sra srta dr dra prof profa d dom exmo exma nº pág av fig vol",
-        "pl": "dr prof mgr inż hab ks św np tj tzn tzw ul al nr str por ok p pp pt m.in ww",
-        "tr": "dr prof doç av sn müh alb yrd no bkz vb örn hz sok cad mah",
-        "ru": "г-н г-жа г гг ул д кв пр им стр рис св проф акад см ср напр тыс млн млрд руб коп",
+        "fr": "m mm mme mlle dr pr st ste me mgr fig vol av",
+        "de": "hr fr dr prof st nr bzw ca vgl sog evtl ggf inkl bspw str tel abs geb fig bd ing dipl",
+        "it": "sig sigg sig.ra dott dr prof ing avv geom ss pag fig vol",
+        "pt": "sr sra srta dr dra prof profa d exmo exma nº pág av fig vol",
+        "pl": "dr prof mgr inż hab ks św np tj tzn tzw ul al nr str por p pp pt m.in ww",
+        "tr": "dr prof doç av sn müh alb yrd bkz vb örn hz sok cad mah",
+        "ru": "г-н г-жа г гг ул д кв пр стр св проф акад см ср напр тыс млн млрд руб коп",
         "nl": "dhr mevr mw dr drs prof ir ing mr st nr bijv blz ca vgl resp z.g evt",
         "cs": "p pí dr mudr judr ing mgr bc prof doc sv ul č čís str tzv tj např resp popř cca obr",
         "hu": "dr prof id ifj özv st kb pl ill ún vö u sz",
@@ -73,7 +74,7 @@ def ends_sentence(text: str, language: str) -> bool:
 def _uses_capitals(words: Sequence[str]) -> bool:
     """Tell whether most sentences begin with a capital letter, so that a small one says that none has ended."""
     small = large = 0
-    for word, following in zip(words, words[1:], strict=False):
+    for word, following in pairwise(words):
         if word.rstrip(CLOSERS)[-1:] in ".!?…":
             first = following.lstrip(OPENERS)[:1]
             small += first.islower()
