@@ -1,0 +1,424 @@
+"""The training loop: steps, evaluations, checkpoints, until the epochs are done or somebody asks to stop.
+
+Each step minimises what Coqui's recipe minimises (objective.py), over the clips that `plan_epoch` chose. A step's
+clips may be computed in several batches: every batch is divided by the tokens of the whole step, so that the sum of
+their gradients is that of one large batch. Dropout draws from a seed of (seed, step, batch): with the data's own
+seeding a run that was interrupted anywhere goes on bit for bit.
+
+Not covered: several processes (each would need its share of a step's clips).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import FinetuneError, TrainingError, WorkspaceError
+from ..options import TrainConfig
+from ..progress import Progress
+from .checkpoints import EpochSums, Standing, save_last
+from .data import Batch, BatchKey, LoaderOptions, TrainingData, cut_step, load_batches, plan_epoch
+from .lora import merged_state
+from .metrics import EvaluationPoint, StepPoint
+from .model import save_voice
+from .objective import MEL_WEIGHT, TEXT_WEIGHT, Objective, audio_targets, loss_of, text_targets
+from .optim import Scheduler, build_optimizer, build_scheduler
+from .runlog import RunLog, in_words
+from .runs import RunFiles
+from .samples import Sampler
+from .schedule import effective_schedule, plan_steps
+from .verdict import Verdict, judge, should_stop
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+    from TTS.tts.models.xtts import Xtts
+
+SAVE_EVERY = 120.0  # seconds of training after which the last state is saved again
+SAVE_SHARE = 20  # and at least so many times as long as saving takes: at most a twentieth of the time goes into it
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is trained, on what, and where it goes."""
+
+    xtts: Xtts
+    mel: nn.Module  # samples to conditioning mels
+    train: TrainingData
+    eval: TrainingData
+    config: TrainConfig
+    files: RunFiles
+    precision: str  # as Accelerate names it: no, bf16, fp16
+    sampler: Sampler | None
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Means over tokens, weighted as in the loss: text and audio add up to it."""
+
+    text: float
+    audio: float
+
+    @property
+    def total(self) -> float:
+        return self.text + self.audio
+
+
+class Trainer:
+    """A run in the making. `run` takes it from where it stands to its end."""
+
+    def __init__(self, work: Work, standing: Standing, log: RunLog, progress: Progress) -> None:
+        self.work = work
+        self.config = work.config
+        self.at = standing
+        self.log = log
+        self.progress = progress
+        self.epochs = work.config.epochs
+        self.accelerator = build_accelerator(work.precision, work.config.device)
+        self.device = self.accelerator.device
+        work.xtts.to(self.device)
+        self.mel = work.mel.to(self.device)
+        self.step_size = self.config.batch_size * self.config.grad_accumulation
+        self.at.batch_size = self.at.batch_size or self.config.batch_size
+        steps = len(plan_epoch(work.train.clips, self.config.seed, 1, self.step_size))
+        self.steps_per_epoch = steps
+        objective = Objective(work.xtts.gpt)
+        optimizer = build_optimizer(
+            self.config.optimizer, objective, self.config.learning_rate, self.config.weight_decay
+        )
+        schedule = effective_schedule(self.config.optimizer, self.config.scheduler)
+        self.scheduler: Scheduler = build_scheduler(
+            schedule, optimizer, plan_steps(self.epochs, steps, self.config.warmup)
+        )
+        self.model, self.optimizer = self.accelerator.prepare(objective, optimizer)
+        self.trained = {name: p for name, p in objective.gpt.named_parameters() if p.requires_grad}
+        self._pace = Pace()
+        self._saved_at, self._save_seconds = time.monotonic(), 0.0
+
+    # ---- The run ------------------------------------------------------------------------------------------------
+
+    def run(self) -> bool:
+        """Train to the end. Returns whether it stopped before: on request, or early by the verdict."""
+        if self.at.first is None:
+            self.progress.update(0.0, "Evaluating the base model")
+            self.at.first = self._point(self.evaluate(), None)
+            self.log.write(f"Evaluation loss before training: {self.at.first.eval_loss:.4f}")
+        while self.at.epoch <= self.epochs:
+            if not self._train_epoch():
+                self._save()
+                self._keep_a_model()
+                return True
+            self._finish_epoch()
+            if self.config.early_stopping and should_stop(self.at.evaluations, self.config.patience):
+                self.at.stopped_early = self.at.epoch <= self.epochs
+                self._save()
+                return self.at.stopped_early
+        return False
+
+    def _train_epoch(self) -> bool:
+        """Take the epoch's steps that aren't done yet. Returns False where it was asked to stop."""
+        steps = plan_epoch(self.work.train.clips, self.config.seed, self.at.epoch, self.step_size)
+        self.log.epoch_begins(self.at.epoch, self.epochs)
+        batches = self._load(steps)
+        while self.at.done < len(steps):
+            if self.progress.stop_requested:
+                return False
+            point = self._take_step(steps[self.at.done], batches)
+            if point is None:  # out of memory: again, with smaller batches
+                self._halve_batch()
+                batches = self._load(steps)
+                continue
+            self.at.done += 1
+            self.at.step += 1
+            self._tell(point, len(steps))
+            if self._save_is_due():
+                self._save()
+        return True
+
+    def _load(self, steps: Sequence[tuple[int, ...]]) -> Iterator[Batch]:
+        """Return the batches of the epoch's steps to come."""
+        todo = steps[self.at.done :]
+        keys = [BatchKey(self.at.epoch, batch) for step in todo for batch in cut_step(step, self.at.batch_size)]
+        options = LoaderOptions(self.config.workers, self.config.disable_shared_memory)
+        return load_batches(self.work.train, keys, options)
+
+    # ---- A step -------------------------------------------------------------------------------------------------
+
+    def _take_step(self, step: tuple[int, ...], batches: Iterator[Batch]) -> StepPoint | None:
+        """Make one step of the optimizer, or return None where memory ran out before it."""
+        started, waited, sums = time.perf_counter(), 0.0, []
+        clips = [self.work.train.clips[number] for number in step]
+        text_tokens = sum(text_targets(len(clip.tokens)) for clip in clips)
+        audio_tokens = sum(audio_targets(clip.codes) for clip in clips)
+        self.model.train()
+        for number in range(len(cut_step(step, self.at.batch_size))):
+            asked = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - asked
+            try:
+                torch.manual_seed(seed_of(self.config.seed, self.at.step, number))
+                part = self._sums(batch)
+                self.accelerator.backward(loss_of(part, text_tokens, audio_tokens))
+            except RuntimeError as fault:
+                if not is_out_of_memory(fault):
+                    raise
+                return None
+            sums.append(part.detach())
+        clip_to = self.config.gradient_clip or float("inf")
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), clip_to)
+        rate = self.scheduler.learning_rate
+        # The one moment of a step at which the host waits for the device.
+        *rows, (grad_norm, _) = torch.stack([*sums, torch.stack([norm, norm]).to(sums[0])]).tolist()
+        text, audio = sum(row[0] for row in rows), sum(row[1] for row in rows)
+        losses = Losses(TEXT_WEIGHT * text / text_tokens, MEL_WEIGHT * audio / audio_tokens)
+        point = StepPoint(
+            step=self.at.step + 1,
+            epoch=self.at.epoch,
+            loss=losses.total,
+            loss_text_ce=losses.text,
+            loss_mel_ce=losses.audio,
+            lr=rate,
+            grad_norm=grad_norm,
+            step_time=time.perf_counter() - started,
+            loader_time=waited,
+            vram=self._vram(),
+        )
+        self._refuse_nan(point, [clip.file for clip in clips])
+        self.optimizer.step()
+        self.scheduler.step()
+        self.optimizer.zero_grad()
+        self.at.sums.text += text
+        self.at.sums.audio += audio
+        self.at.sums.text_tokens += text_tokens
+        self.at.sums.audio_tokens += audio_tokens
+        return point
+
+    def _sums(self, batch: Batch) -> Tensor:
+        with torch.no_grad():
+            mels = self.mel(batch.conditioning.to(self.device))
+        sums: Tensor = self.model(batch.packed.to(self.device), mels)
+        return sums
+
+    def _refuse_nan(self, point: StepPoint, files: list[str]) -> None:
+        """Stop before the weights take harm. With fp16 an infinite gradient is usual: the scaler skips that step."""
+        scaled = self.accelerator.scaler is not None
+        if np.isfinite(point.loss) and (scaled or np.isfinite(point.grad_norm)):
+            return
+        self.log.point(point)
+        what = "loss" if not np.isfinite(point.loss) else "gradient"
+        raise TrainingError(
+            f"The {what} is no longer a number at step {point.step} (epoch {point.epoch}), with the clips "
+            f"{', '.join(files)}: listen to them, lower the learning rate or choose the precision float32. "
+            f"{self._what_is_kept()}"
+        )
+
+    def _halve_batch(self) -> None:
+        """Compute half as many rows at once, twice as often: the same step with less memory."""
+        self.optimizer.zero_grad()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        if self.at.batch_size <= 1:
+            raise TrainingError(
+                "Memory ran out with a single clip: lower “Max permitted audio size in seconds”, train with LoRA, or "
+                f"close what else uses the {self.device.type}'s memory. {self._what_is_kept()}"
+            )
+        self.at.batch_size = -(-self.at.batch_size // 2)
+        accumulation = -(-self.step_size // self.at.batch_size)
+        self.warn(
+            f"Memory ran out: from step {self.at.step + 1} on, {self.at.batch_size} clips are computed at once and "
+            f"{accumulation} such batches make a step. The result is the same; it takes a little longer."
+        )
+
+    def _vram(self) -> int | None:
+        if self.device.type != "cuda":
+            return None
+        most = torch.cuda.max_memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        return most
+
+    # ---- An epoch's end -----------------------------------------------------------------------------------------
+
+    def evaluate(self) -> Losses:
+        """Return the loss over all evaluation clips: the same loss as in training, without dropout."""
+        self.model.eval()
+        sums = EpochSums()
+        while True:
+            keys = self.work.eval.evaluation(self.at.batch_size)
+            try:
+                with torch.no_grad():
+                    totals = [self._sums(batch) for batch in load_batches(self.work.eval, keys, LoaderOptions())]
+                break
+            except RuntimeError as fault:
+                if not is_out_of_memory(fault):
+                    raise
+            self._halve_batch()
+        for clip in self.work.eval.clips:
+            sums.text_tokens += text_targets(len(clip.tokens))
+            sums.audio_tokens += audio_targets(clip.codes)
+        sums.text, sums.audio = torch.stack(totals).double().sum(0).tolist()
+        return mean_losses(sums)
+
+    def _finish_epoch(self) -> None:
+        """Evaluate, keep the model if it is the best so far, save the state, speak a sentence."""
+        train = mean_losses(self.at.sums)
+        self.progress.update(None, f"Epoch {self.at.epoch} of {self.epochs}: evaluating")
+        point = self._point(self.evaluate(), train)
+        self.scheduler.epoch(point.eval_loss)
+        if point.best:
+            self._save_best()
+            self.at.best = point
+        self.at.evaluations.append(point)
+        self.log.point(point)
+        verdict = self.verdict()
+        self.log.epoch_ends(point, verdict, str(self.work.files.best_model))
+        self.progress.event("evaluation", epoch=point.epoch, eval_loss=point.eval_loss, verdict=verdict.sentence)
+        self._speak(point.epoch)
+        self.at.epoch += 1
+        self.at.done = 0
+        self.at.sums = EpochSums()
+        self._save()
+
+    def _point(self, losses: Losses, train: Losses | None) -> EvaluationPoint:
+        best = self.at.best
+        return EvaluationPoint(
+            step=self.at.step,
+            epoch=self.at.epoch if train else 0,
+            eval_loss=losses.total,
+            eval_loss_text_ce=losses.text,
+            eval_loss_mel_ce=losses.audio,
+            train_loss=train.total if train else losses.total,
+            best=train is not None and (best is None or losses.total < best.eval_loss),
+        )
+
+    def verdict(self) -> Verdict:
+        return judge(self.at.evaluations, self.config.patience)
+
+    def _speak(self, epoch: int) -> None:
+        if self.work.sampler is None:
+            return
+        self.progress.update(None, f"Epoch {epoch} of {self.epochs}: speaking a sentence")
+        try:
+            path = self.work.sampler.speak(epoch, str(self.device))
+        except FinetuneError as fault:
+            self.warn(f"No sentence was spoken after epoch {epoch}: {fault}")
+            return
+        self.progress.event("sample", epoch=epoch, path=str(path))
+
+    # ---- Checkpoints --------------------------------------------------------------------------------------------
+
+    def _save_best(self) -> None:
+        self._write(lambda: save_voice(
+            self.work.files.best_model, self.work.xtts, merged_state(self.work.xtts.gpt), self.work.files.config
+        ))  # fmt: skip
+
+    def _keep_a_model(self) -> None:
+        """Where it was stopped before the first epoch's end, keep the weights as they are rather than none."""
+        if self.at.best is None and self.at.step > 0:
+            self._save_best()
+            self.warn("Stopped before the first epoch's end: the model that is kept was not compared with others.")
+
+    def _save(self) -> None:
+        started = time.monotonic()
+        self.at.metrics_bytes = self.log.metrics_bytes
+        self.at.seconds += self._pace.lap()
+        scaler = self.accelerator.scaler
+        tensors = {
+            "weights": {name: p.detach().cpu() for name, p in self.trained.items()},
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "scaler": scaler.state_dict() if scaler is not None else None,
+        }
+        self._write(lambda: save_last(self.work.files, self.at, tensors))
+        self._saved_at, self._save_seconds = time.monotonic(), time.monotonic() - started
+
+    def _save_is_due(self) -> bool:
+        return time.monotonic() - self._saved_at > max(SAVE_EVERY, SAVE_SHARE * self._save_seconds)
+
+    def _write(self, write: Any) -> None:
+        """Write a checkpoint; where the disk is full, end with the ones before, which are still whole."""
+        try:
+            write()
+        except WorkspaceError as fault:
+            raise TrainingError(f"Training stopped at step {self.at.step}: {fault} {self._what_is_kept()}") from fault
+
+    def _what_is_kept(self) -> str:
+        if not self.work.files.last_state.is_file():
+            return "Nothing was saved yet."
+        return "What was saved last is whole: go on from there with “Continue Previous Project”."
+
+    def restore(self, tensors: dict[str, Any]) -> None:
+        """Take the tensors of a saved state; the standing was given to the constructor."""
+        with torch.no_grad():
+            for name, parameter in self.trained.items():
+                parameter.copy_(tensors["weights"][name])
+        self.optimizer.load_state_dict(tensors["optimizer"])
+        self.scheduler.load_state_dict(tensors["scheduler"])
+        if self.accelerator.scaler is not None and tensors["scaler"] is not None:
+            self.accelerator.scaler.load_state_dict(tensors["scaler"])
+
+    # ---- Telling ------------------------------------------------------------------------------------------------
+
+    def warn(self, sentence: str) -> None:
+        self.at.warnings.append(sentence)
+        self.log.write(f"Warning: {sentence}")
+
+    def _tell(self, point: StepPoint, steps: int) -> None:
+        self.log.point(point)
+        self.log.step(point, self.at.done, steps)
+        left = (self.epochs - self.at.epoch) * self.steps_per_epoch + steps - self.at.done
+        seconds = self._pace.estimate(point.step_time, left)
+        self.progress.update(
+            self.at.step / (self.at.step + left),
+            f"Epoch {point.epoch} of {self.epochs}, step {self.at.done} of {steps}, loss {point.loss:.3f}, "
+            f"{in_words(seconds)} left",
+        )
+
+
+class Pace:
+    """How fast it goes: time for the report, and an estimate of what is left."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+        self._mean = 0.0
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap."""
+        now = time.monotonic()
+        seconds, self._since = now - self._since, now
+        return seconds
+
+    def estimate(self, step_seconds: float, steps_left: int) -> float:
+        """Return the seconds that so many steps will take, from a running mean of the steps before."""
+        self._mean = 0.9 * self._mean + 0.1 * step_seconds if self._mean else step_seconds
+        return self._mean * steps_left
+
+
+def mean_losses(sums: EpochSums) -> Losses:
+    return Losses(
+        TEXT_WEIGHT * sums.text / max(1, sums.text_tokens), MEL_WEIGHT * sums.audio / max(1, sums.audio_tokens)
+    )
+
+
+def seed_of(seed: int, step: int, batch: int) -> int:
+    """Return the seed of a batch's dropout: another for each, and the same each time."""
+    words = np.random.SeedSequence([seed, step, batch]).generate_state(1, np.uint64)
+    return int(words[0] >> np.uint64(1))
+
+
+def is_out_of_memory(fault: RuntimeError) -> bool:
+    """Tell whether memory ran out, on a GPU or the CPU."""
+    return isinstance(fault, torch.OutOfMemoryError) or "allocate memory" in str(fault)
+
+
+def build_accelerator(precision: str, device: str) -> Accelerator:
+    """Return HF's Accelerator, made anew: it keeps its settings for the process, and a second run may have others."""
+    from accelerate import Accelerator
+    from accelerate.state import AcceleratorState
+
+    AcceleratorState._reset_state(reset_partial_state=True)
+    return Accelerator(mixed_precision=precision, cpu=device == "cpu")
