@@ -1,4 +1,4 @@
-"""Make assets/demo-voice.flac from assets/demo-voice.txt with espeak-ng, or measure how well the demo Whisper hears it.
+"""Make assets/demo-voice.flac from assets/demo-sentences.txt with espeak-ng, or measure how the demo Whisper hears it.
 
     python benchmarks/make_demo_voice.py           # speaks the sentences, one a line, and writes the FLAC
     python benchmarks/make_demo_voice.py --hear    # prints the word error rate of the bundled Whisper on it

@@ -26,7 +26,8 @@ from .errors import DatasetMissingError, InvalidNameError, WorkspaceError
 REPOSITORY = Path(__file__).resolve().parent.parent
 DEMO_WHISPER = REPOSITORY / "assets" / "demo-whisper"
 DEMO_VOICE = REPOSITORY / "assets" / "demo-voice.flac"
-DEMO_TRANSCRIPT = REPOSITORY / "assets" / "demo-voice.txt"
+# Not beside the recording under its name: a transcript there would be used instead of Whisper.
+DEMO_TRANSCRIPT = REPOSITORY / "assets" / "demo-sentences.txt"
 
 SAMPLES_FOLDER = "put-voice-samples-in-here"
 # Names that Windows keeps for devices, whatever their ending.
