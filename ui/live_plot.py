@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 # Colours of the text and the lines are the page's own, read anew when light and dark are switched.
 _SCRIPT = """
@@ -39,7 +40,7 @@ def live_plot(height: int = 300, **look: Any) -> Any:
     return gr.HTML(
         html_template=f'<div class="live-plot" style="min-height: {height}px"></div>',
         js_on_load=_SCRIPT,
-        head=f'<script src="/gradio_api/file={library.as_posix()}"></script>',
+        head=f'<script src="/gradio_api/file={quote(library.as_posix(), safe="/:")}"></script>',
         **look,
     )
 

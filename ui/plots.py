@@ -2,7 +2,7 @@
 
 Every figure has the same traces in the same order whatever data there is, and keeps its name as `uirevision`, so that
 a figure drawn again over itself keeps zoom and hidden lines. Backgrounds are transparent and all colours are readable
-on light and dark.
+on light and dark. Put them on the page with live_plot.py.
 """
 
 from __future__ import annotations

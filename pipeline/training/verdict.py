@@ -3,14 +3,17 @@
 The rule. Let `patience` be P evaluations (one an epoch).
 
 1. With fewer than max(4, P + 1) evaluations it is too early to tell.
-2. The losses are smoothed as much as their own noise asks for: at each evaluation a straight line is put through its
-   nearest neighbours, in logarithms. How many neighbours is decided by leaving each evaluation out and predicting it
-   from the others: the most neighbours whose prediction is within TOLERANCE of the best.
-3. The turn is the evaluation with the lowest smoothed loss. The noise is what the second differences of the losses
-   show, and each comparison below counts only beyond what this noise explains (CERTAIN standard errors).
+2. The losses are smoothed as much as their own noise asks for: at each evaluation a straight line is put through the
+   logarithms of its neighbours, more of them the later it is, since losses change fast at first and slowly later. How
+   many is decided by leaving each evaluation out and predicting it from the others: the widest of REACHES whose
+   prediction is within TOLERANCE of the best.
+3. The turn is the evaluation with the lowest smoothed loss, or the one beside it whose own loss is lower. The noise is
+   what the second differences of the losses show. Each comparison below counts only beyond what this noise explains:
+   CERTAIN standard errors, and SURE_OF_TURN for the turn, because the lowest of many is low by chance.
 4. Overtrained since the turn: it lies P evaluations or more back, and the smoothed loss has risen by more than RISE.
 5. Improving: the lowest smoothed loss of the last P evaluations is lower by more than GAIN than the lowest before.
-6. Levelled off: neither, and the noise is small enough to say that no such gain was missed; else too early to tell.
+6. Levelled off: neither, and the noise is small enough to say that no gain of MISSED was overlooked; else it is too
+   early to tell.
 
 Early stopping is the same rule: it stops when the verdict is "levelled off" or "overtrained".
 The checkpoint that is kept is always that of the lowest evaluation loss itself, not of the smoothed one.
@@ -33,8 +36,12 @@ Kind = Literal["improving", "levelled off", "overtrained", "too early to tell"]
 
 TOLERANCE = 1.15  # of the mean squared error of prediction
 CERTAIN = 2.0  # standard errors
+SURE_OF_TURN = 3.0  # standard errors
+REACHES = (0.0, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0, 1.5, 2.5, 4.0)  # shares of an evaluation's number: see 2
+TURN_REACH = 1  # evaluations
 RISE = 0.01  # relative
 GAIN = 0.005  # relative
+MISSED = 0.02  # relative
 MOST_JUDGED = 400  # evaluations: of longer runs the last ones
 
 
@@ -63,15 +70,23 @@ def judge(evaluations: Sequence[EvaluationPoint], patience: int) -> Verdict:
     trend = _Trend(np.log([point.eval_loss for point in recent]))
     turn = recent[trend.turn].epoch
     if trend.overtrained(patience):
-        rise = f"the evaluation loss has turned there and risen by {math.expm1(trend.rise):.1%} since"
-        return Verdict("overtrained", turn, best.epoch, f"Overtrained since epoch {turn}: {rise}. {kept}")
-    if trend.gain(patience) > trend.sure_gain(patience):
-        fall = f"the evaluation loss fell by {-math.expm1(-trend.gain(patience)):.1%} over the last {patience} epochs"
+        worse = f"the evaluation loss was lowest there and has risen by {_percent(math.expm1(trend.rise))} since"
+        if recent[-1].train_loss > recent[trend.turn].train_loss * (1 + RISE):
+            worse += ", and so has the training loss: the learning rate is too high"
+        return Verdict("overtrained", turn, best.epoch, f"Overtrained since epoch {turn}: {worse}. {kept}")
+    gain = trend.gain(patience)
+    if gain > trend.sure_gain(patience):
+        fall = f"the evaluation loss fell by {_percent(-math.expm1(-gain))} in the last {patience} epochs"
         return Verdict("improving", best.epoch, best.epoch, f"Still improving: {fall}. {kept}")
-    if trend.could_be_gaining(patience):
-        sentence = f"Too early to tell: the evaluation loss goes up and down by {trend.noise:.1%}. {kept}"
-        return Verdict("too early to tell", best.epoch, best.epoch, sentence)
-    return Verdict("levelled off", turn, best.epoch, f"Levelled off since epoch {turn}: it hardly changes. {kept}")
+    if trend.may_have_gained(patience):
+        noisy = f"the evaluation loss goes up and down by {_percent(trend.noise)}, more than it changes otherwise"
+        return Verdict("too early to tell", best.epoch, best.epoch, f"Too early to tell: {noisy}. {kept}")
+    flat = "the evaluation loss hardly changes any more"
+    return Verdict("levelled off", turn, best.epoch, f"Levelled off since epoch {turn}: {flat}. {kept}")
+
+
+def _percent(share: float) -> str:
+    return f"{share * 100:.1f} %"
 
 
 def should_stop(evaluations: Sequence[EvaluationPoint], patience: int) -> bool:
@@ -86,7 +101,13 @@ class _Trend:
         self.weights = _choose_smoother(losses)  # row i: how much each loss counts for the smoothed loss i
         self.smooth = self.weights @ losses
         self.noise = _noise(losses)  # relative: of the logarithm
-        self.turn = int(np.argmin(self.smooth))
+        self.turn = self._find_turn(losses)
+
+    def _find_turn(self, losses: FloatArray) -> int:
+        """Return the lowest loss near the lowest smoothed one: as near as smoothing may have moved a sharp turn."""
+        lowest = int(np.argmin(self.smooth))
+        first = max(0, lowest - TURN_REACH)
+        return first + int(np.argmin(losses[first : lowest + TURN_REACH + 1]))
 
     @property
     def rise(self) -> float:
@@ -94,7 +115,7 @@ class _Trend:
 
     def overtrained(self, patience: int) -> bool:
         since = len(self.smooth) - 1 - self.turn
-        return since >= patience and self.rise > max(RISE, CERTAIN * self._error(-1, self.turn))
+        return since >= patience and self.rise > max(RISE, SURE_OF_TURN * self._error(-1, self.turn))
 
     def gain(self, patience: int) -> float:
         before, after = self._lowest(patience)
@@ -103,8 +124,8 @@ class _Trend:
     def sure_gain(self, patience: int) -> float:
         return max(GAIN, CERTAIN * self._error(*self._lowest(patience)))
 
-    def could_be_gaining(self, patience: int) -> bool:
-        return self.gain(patience) + CERTAIN * self._error(*self._lowest(patience)) > 4 * GAIN
+    def may_have_gained(self, patience: int) -> bool:
+        return self.gain(patience) + CERTAIN * self._error(*self._lowest(patience)) > MISSED
 
     def _lowest(self, patience: int) -> tuple[int, int]:
         """Where the lowest smoothed loss lies before the last `patience` evaluations, and among these."""
@@ -125,9 +146,7 @@ def _noise(losses: FloatArray) -> float:
 
 def _choose_smoother(losses: FloatArray) -> FloatArray:
     """Return the matrix that smooths with the most neighbours whose left-out prediction is about the best."""
-    count = len(losses)
-    spans = list(range(3, count + 1, 2))
-    smoothers = [_smoother(count, span) for span in spans[:: max(1, len(spans) // 24)]]
+    smoothers = [_smoother(len(losses), share) for share in REACHES]
     errors = []
     for weights in smoothers:
         own = np.minimum(np.diag(weights), 0.999)
@@ -136,15 +155,19 @@ def _choose_smoother(losses: FloatArray) -> FloatArray:
     return smoothers[good[-1]]
 
 
-def _smoother(count: int, span: int) -> FloatArray:
-    """Return local straight lines as a matrix (count, count): row i weighs the `span` evaluations nearest to i."""
-    weights = np.zeros((count, count))
-    for at in range(count):
-        first = min(max(0, at - span // 2), count - span)
-        near = np.arange(first, first + span)
-        distance = np.abs(near - at) / (max(at - first, first + span - 1 - at) + 1)
-        kernel = (1 - distance**3) ** 3  # tricube, as in Cleveland's loess (1979)
-        x = near - at
-        moments = np.array([[kernel.sum(), (kernel * x).sum()], [(kernel * x).sum(), (kernel * x * x).sum()]])
-        weights[at, near] = np.linalg.solve(moments, np.stack([kernel, kernel * x]))[0]
+def _smoother(count: int, share: float) -> FloatArray:
+    """Return local straight lines as a matrix (count, count): row i weighs the evaluations nearest to i.
+
+    They reach `share` of i to either side, at least one: losses change fast at first and slowly later.
+    """
+    at = np.arange(count)
+    span = np.clip(2 * np.round(share * (at + 1)).astype(int) + 1, 3, count)
+    first = np.clip(at - span // 2, 0, count - span)
+    x = at[None, :] - at[:, None]
+    near = (at >= first[:, None]) & (at < (first + span)[:, None])
+    reach = np.maximum(at - first, first + span - 1 - at)[:, None] + 1
+    kernel = np.where(near, (1 - np.minimum(np.abs(x) / reach, 1) ** 3) ** 3, 0.0)  # tricube: Cleveland's loess (1979)
+    # The value at x = 0 of the straight line that fits best, from the normal equations.
+    m0, m1, m2 = (np.sum(kernel * x**power, axis=1, keepdims=True) for power in range(3))
+    weights: FloatArray = kernel * (m2 - m1 * x) / (m0 * m2 - m1**2)
     return weights
