@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -97,15 +97,26 @@ class Whisper:
                 f"{LANGUAGES.get(language, language)}: choose a multilingual model."
             )
 
-    def words(self, samples: FloatArray, speech: Sequence[Span], language: str) -> list[Word]:
+    def words(
+        self,
+        samples: FloatArray,
+        speech: Sequence[Span],
+        language: str,
+        tell: Callable[[Seconds], None] | None = None,
+    ) -> list[Word]:
         """Return the words said in 16 kHz samples, in order of time.
 
-        `speech` says where somebody speaks, in seconds of `samples`; nothing else is heard.
+        `speech` says where somebody speaks, in seconds of `samples`; nothing else is heard. `tell` is called after
+        each batch with how far it is, in seconds of the samples.
         """
         windows = plan_windows(speech, samples)
         if not windows:
             return []
-        segments = list(self._hear(samples, windows, language))
+        segments: list[_Heard] = []
+        for segment in self._hear(samples, windows, language):
+            if tell is not None and (not segments or segments[-1].window != segment.window):
+                tell(windows[segment.window].start)
+            segments.append(segment)
         doubtful = {segment.window for segment in segments if segment.doubtful}
         words: list[Word] = []
         for number, window in enumerate(windows):
