@@ -47,6 +47,15 @@ WARMUP_SHARE = 0.1  # of all steps
 OPTIMIZERS_WITH_SCHEDULE = ("Step Wise", "Noam")
 OWN_RISE = ("One Cycle", "Noam")
 
+# What a rate means differs by optimizer. Adam and its kin move every weight by about the rate at each step: 5e-6 is
+# what XTTS is usually fine-tuned with. SGD moves all weights together by the rate times the gradient's norm (clipped to
+# 1) times 10 (momentum 0.9): for the 430 million weights of XTTS, which AdamW moves by up to 5e-6 * sqrt(430e6) = 0.1
+# together, that takes about 5e-3. Adagrad divides by the root of the steps so far: about ten times more.
+USUAL_RATE = 5e-6
+USUAL_RATES = {"SGD with Momentum": 5e-3, "Adagrad": 5e-5}
+LORA_TIMES = 20  # as the help of “Learning Rate” says
+FAR = 30  # times more or less than usual is worth a word
+
 
 @dataclass(frozen=True)
 class StepPlan:
@@ -79,6 +88,18 @@ def effective_schedule(optimizer: str, scheduler: str) -> str:
     return optimizer if optimizer in OPTIMIZERS_WITH_SCHEDULE else scheduler
 
 
+def rate_advice(optimizer: str, learning_rate: float, lora: bool = False) -> str:
+    """Return a sentence where the learning rate lies far from what is usual with this optimizer; else nothing."""
+    usual = USUAL_RATES.get(optimizer, USUAL_RATE) * (LORA_TIMES if lora else 1)
+    if usual / FAR <= learning_rate <= usual * FAR:
+        return ""
+    effect = "the model will hardly learn" if learning_rate < usual else "training may break the model"
+    return (
+        f"A learning rate of {learning_rate:g} is far from the {usual:g} usual for {optimizer}"
+        f"{' with LoRA' if lora else ''}: {effect}."
+    )
+
+
 def rate_factor(name: str, step: int, plan: StepPlan) -> float:
     """Return the share of the learning rate at `step`, counted from 0. Raises SettingError for an unknown name.
 
@@ -104,7 +125,7 @@ def _dropped(progress: float, marks: tuple[float, ...], drop: float) -> float:
 def _warm_restarts(progress: float, plan: StepPlan) -> float:
     cycles = max(2, int(math.log2(plan.epochs + 1)))
     # With the first cycle as the unit they begin at 0, 1, 3, 7 … and the last one ends at 2**cycles - 1.
-    place = progress * (2**cycles - 1)
+    place = progress * (2**cycles - 1) + 1e-9  # so that rounding puts no restart a step late
     cycle = min(int(math.log2(place + 1)), cycles - 1)
     return _cosine((place - (2**cycle - 1)) / 2**cycle)
 
