@@ -7,8 +7,7 @@ has the page's side and says how the two talk). A Speaker is a loaded voice; tra
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -216,20 +215,6 @@ def read_reference(path: Path, longest: Seconds) -> FloatArray:
     if not np.abs(with_voice).max() > 0:
         raise AudioError(f"The reference “{path.name}” is silent: choose a clip in which the voice is heard.")
     return with_voice
-
-
-@contextmanager
-def speaking(model: Xtts) -> Iterator[None]:
-    """Make a model that is being trained ready for inference for a while, and leave it as it was."""
-    training = model.gpt.training
-    with silent_transformers():
-        model.gpt.init_gpt_for_inference(kv_cache=model.args.kv_cache)
-    model.gpt.eval()
-    try:
-        yield
-    finally:
-        del model.gpt.gpt_inference, model.gpt.gpt.wte
-        model.gpt.train(training)
 
 
 # ---- Stages -------------------------------------------------------------------------------------------------------

@@ -1,31 +1,14 @@
-"""Which files make a voice, and which clips show it best: found on disk, without loading anything."""
+"""Which files make a voice: found on disk by a name or path, without loading anything."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from .base_models import DEMO, resolve_base
 from .errors import InvalidNameError, ModelError, ModelMissingError, WorkspaceError
-from .records import Seconds, Voice
-from .workspace import Project, Workspace, check_name, read_json
-
-BEST_MODEL = "best_model.pth"
-MODEL = "model.pth"
-# Sound files a reference may be; what else the decoder reads can be given by path.
-SOUND_SUFFIXES = frozenset({".wav", ".flac", ".mp3", ".ogg", ".opus", ".m4a"})
-
-
-@dataclass(frozen=True)
-class Reference:
-    """A clip that can be a reference: the voice as it should sound."""
-
-    path: Path
-    seconds: Seconds
-    text: str = ""
-
-
-# ---- Voices -------------------------------------------------------------------------------------------------------
+from .records import Voice
+from .training.runs import RunFiles, list_runs
+from .workspace import Workspace, check_name, read_json
 
 
 def find_voice(ws: Workspace, model: str) -> Voice:
@@ -70,27 +53,27 @@ def _named(ws: Workspace, name: str) -> Voice | None:
         return None
     if folder.is_dir():
         return _voice_at(ws, folder, name)
-    project = ws.project(name)
-    if project.path.is_dir():
-        return _voice_at(ws, latest_run(project), name)
+    if ws.project(name).path.is_dir():
+        return _voice_at(ws, latest_run(ws, name), name)
     if name == DEMO:
         return _voice_at(ws, resolve_base(ws, DEMO), name)
     return None
 
 
-def latest_run(project: Project) -> Path:
-    """Return the folder of the run that wrote its best model last. Raises ModelMissingError where there is none."""
-    trained = [best for best in project.runs.glob(f"*/{BEST_MODEL}") if not best.parent.name.startswith(".")]
-    if not trained:
-        raise ModelMissingError(f"Project “{project.name}” has no trained model yet: run “Step 2 - Training” first.")
-    return max(trained, key=lambda best: (best.stat().st_mtime_ns, best.parent.name)).parent
+def latest_run(ws: Workspace, project: str) -> Path:
+    """Return the folder of the project's newest run with a best model. Raises ModelMissingError where there is none."""
+    for run in list_runs(ws, project):
+        if run.has_best:
+            return run.path
+    raise ModelMissingError(f"Project “{project}” has no trained model yet: run “Step 2 - Training” first.")
 
 
 def _voice_at(ws: Workspace, path: Path, wanted: str) -> Voice:
     """Return the voice in a folder, or of a .pth file with its config and vocabulary beside it."""
     if path.is_dir():
         folder = path
-        weights = next((folder / name for name in (BEST_MODEL, MODEL) if (folder / name).is_file()), folder / MODEL)
+        best = RunFiles(folder).best_model
+        weights = best if best.is_file() else folder / "model.pth"
     else:
         folder, weights = path.parent, path
         if path.is_file() and path.suffix != ".pth":
@@ -122,7 +105,7 @@ def base_of(ws: Workspace, run: Path) -> Path | None:
     A workspace that was moved is found again by the base's name.
     """
     try:
-        recorded = str((read_json(run / "train_config.json") or {}).get("base", ""))
+        recorded = str((read_json(RunFiles(run).train_config) or {}).get("base", ""))
     except (WorkspaceError, AttributeError):
         return None
     if not recorded:
@@ -139,43 +122,3 @@ def speech_folder(ws: Workspace, voice: Voice) -> Path:
         if project.path in voice.model.parents:
             return project.speech
     return ws.projects_folder / ".speech"
-
-
-# ---- References ---------------------------------------------------------------------------------------------------
-
-
-def list_references(project: Project, min_seconds: Seconds = 6.0) -> list[Reference]:
-    """Return the project's clips of at least that length, longest first, with their texts where they are known."""
-    texts = _texts(project)
-    found = []
-    for path in project.wavs.glob("*") if project.wavs.is_dir() else ():
-        if path.suffix.lower() in SOUND_SUFFIXES and not path.name.startswith("."):
-            seconds = _length(path)
-            if seconds >= min_seconds:
-                found.append(Reference(path, seconds, texts.get(path.name, "")))
-    return sorted(found, key=lambda clip: (-clip.seconds, clip.path.name))
-
-
-def _length(path: Path) -> Seconds:
-    """Return the length of a sound file by its header; 0 where it can't be read."""
-    import soundfile
-
-    try:
-        return float(soundfile.info(str(path)).duration)
-    except (soundfile.SoundFileError, OSError):
-        return 0.0
-
-
-def _texts(project: Project) -> dict[str, str]:
-    """Return what is said in each clip, by file name, from the two CSVs."""
-    texts: dict[str, str] = {}
-    for csv in (project.train_csv, project.eval_csv):
-        try:
-            rows = csv.read_text(encoding="utf-8").splitlines()[1:]
-        except (OSError, UnicodeDecodeError):
-            continue
-        for row in rows:
-            cells = row.split("|")
-            if len(cells) >= 2:
-                texts[cells[0].replace("\\", "/").rsplit("/", 1)[-1]] = cells[1]
-    return texts

@@ -180,3 +180,12 @@ def _fill(model: Xtts, state: State, voice: Voice) -> None:
     if missing or unexpected:
         what = f"it lacks {missing[0]}" if missing else f"{unexpected[0]} is unknown"
         raise ModelError(f"“{voice.model}” doesn't fit “{voice.config}”: {what}.")
+
+
+def halve(state: State) -> State:
+    """Return the weights in 16 bit; what 16 bit can't hold stays as it is. Loading makes them 32 bit again."""
+    largest = torch.finfo(torch.float16).max
+    return {
+        key: value.half() if value.is_floating_point() and value.abs().max() <= largest else value
+        for key, value in state.items()
+    }
