@@ -123,7 +123,7 @@ class Form:
         return repr(self._defaults(self._page.open(project))) if project else ""
 
     def _show(self, project: str) -> Any:
-        values = {name: about.default for name, about in self._about.items()}
+        values = {name: "" if about.default is REQUIRED else about.default for name, about in self._about.items()}
         if project:
             opened = self._page.open(project)
             saved = opened.read_settings().get(self._stage, {})
@@ -139,5 +139,8 @@ class Form:
     def _remember(self, project: str, *values: Any) -> None:
         if project:
             with _saving:
+                opened = self._page.open(project)
+                suggested = self._defaults(opened)  # not remembered: it may change with the project
                 settings = dict(zip(self.fields, values, strict=True))
-                self._page.open(project).remember_settings(**{self._stage: settings})
+                changed = {name: value for name, value in settings.items() if value != suggested.get(name)}
+                opened.remember_settings(**{self._stage: changed})

@@ -12,6 +12,7 @@ import gradio as gr
 from pipeline.errors import FinetuneError
 from pipeline.jobs import JobStatus, kill_job, start_job, stop_job
 from pipeline.records import Seconds
+from pipeline.settings import REQUIRED, describe
 
 from .context import Page
 
@@ -57,8 +58,12 @@ def notice(sentence: str, kind: str = "info") -> str:
 def progress_bar(fraction: float | None, kind: str = "running") -> str:
     """Return a bar as HTML, filled as far as `fraction` says; a moving one where that isn't known."""
     if fraction is None:
-        return f'<div class="bar {kind} unknown"><span></span></div>'
-    return f'<div class="bar {kind}"><span style="width:{100 * fraction:.1f}%"></span></div>'
+        return f'<div class="bar {kind} unknown" role="progressbar"><span></span></div>'
+    percent = f"{100 * fraction:.1f}"
+    return (
+        f'<div class="bar {kind}" role="progressbar" aria-valuenow="{percent}" aria-valuemin="0" aria-valuemax="100">'
+        f'<span style="width:{percent}%"></span></div>'
+    )
 
 
 def describe_job(status: JobStatus | None, idle: str = "") -> str:
@@ -72,7 +77,7 @@ def describe_job(status: JobStatus | None, idle: str = "") -> str:
     percent = f"{100 * status.fraction:.0f} %" if status.running and status.fraction is not None else ""
     bar = progress_bar(status.fraction, kind) if status.running else ""
     return (
-        f'<div class="job {kind}"><div class="job-words" role="status"><span>{html.escape(sentence)}</span>'
+        f'<div class="job {kind}"><div class="job-words"><span>{html.escape(sentence)}</span>'
         f"<b>{percent}</b></div>{bar}<div class='job-time'>{time_words}</div></div>"
     )
 
@@ -111,7 +116,7 @@ class JobPanel:
         with gr.Row(elem_classes="job-buttons"):
             self.start = gr.Button(label, variant="primary", scale=3)
             self.stop = gr.Button(stop, interactive=False, scale=1)
-        self.status = gr.HTML(describe_job(None, idle), elem_classes="job-panel")
+        self.status = gr.HTML(describe_job(None, idle), elem_classes="job-panel", padding=False)
         page.watch(lambda project: job_key(self.job(project)), self._show, [self.status, self.start, self.stop])
         page.on(self.stop.click, self._stop, (), [self.stop])
 
@@ -193,10 +198,27 @@ def stop_or_kill(page: Page, status: JobStatus) -> None:
         stop_job(page.ws, status.id)
 
 
-def help_box(name: str, title: str = "Help: every setting on this tab") -> None:
-    """Put the folded help of a tab here: ui/help/<name>.md."""
+def help_box(name: str, *options: type[Any], title: str = "Help: every setting on this tab") -> None:
+    """Put the folded help of a tab here: ui/help/<name>.md, then a table of the settings of the options records."""
     with gr.Accordion(title, open=False, elem_classes="help"):
         guide(name)
+        for kind in options:
+            gr.Markdown(settings_table(kind), elem_classes="guide")
+
+
+def settings_table(options: type[Any]) -> str:
+    """Return a Markdown table of an options record: each setting, its default, what it does."""
+    rows = ["| Setting | Default | What it does |", "|---|---|---|"]
+    for about in describe(options).values():
+        default = about.default
+        if default is REQUIRED or default in ("", ()):
+            default = "–"
+        elif isinstance(default, bool):
+            default = "on" if default else "off"
+        elif isinstance(default, float):
+            default = f"{default:g}"
+        rows.append(f"| **{about.label}** | {default} {about.unit} | {about.help} |")
+    return "\n".join(rows)
 
 
 def guide(name: str) -> None:

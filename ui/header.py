@@ -24,7 +24,7 @@ def build(page: Page) -> None:
             label="New project", placeholder="Type a name, such as anna", submit_btn="Create",
             elem_id="new-project", scale=1, min_width=200, max_lines=1,
         )  # fmt: skip
-        theme = gr.Button("Light / dark", elem_id="theme-switch", size="sm", scale=0, min_width=110)
+        theme = gr.Button("◐ Light / dark", elem_id="theme-switch", size="sm", scale=0, min_width=120)
     with gr.Row(elem_id="now", equal_height=True):
         now = gr.HTML(_describe_now(None), elem_id="now-running", padding=False)
         stop = gr.Button("Stop", size="sm", scale=0, min_width=110, visible=False, elem_id="now-stop")

@@ -63,37 +63,78 @@ def theme() -> Any:
         button_primary_shadow="none",
         button_secondary_shadow="none",
         button_secondary_border_color="*border_color_primary",
+        button_secondary_background_fill_dark="*neutral_800",
         button_border_width="1px",
+        checkbox_border_width="1px",
+        checkbox_border_color="*neutral_400",
+        checkbox_border_color_dark="*neutral_500",
     )
 
 
 CSS = """
 .gradio-container { width: 100%; max-width: 1240px !important; margin: 0 auto !important; }
 #steps > .tab-wrapper button { padding: 8px 11px; }
-#header { align-items: end; gap: 16px; }
+
+/* The top of the page. */
+#header { align-items: end; gap: 12px; }
+#header .form, #header .block { border-width: 0 !important; background: none; padding: 0; overflow: visible; }
+#header .form { gap: 16px; flex: 0 1 560px; }
 #brand { flex: 1 1 220px; }
-#brand h1 { font-size: 1.5rem; line-height: 1.2; margin: 0; }
+#brand h1 { font-size: 1.5rem; line-height: 1.2; margin: 0; font-weight: 650; }
 #brand p { margin: 0; color: var(--body-text-color-subdued); }
-#theme-switch { align-self: end; }
-#now { align-items: center; min-height: 44px; }
+#new-project .input-container { border: var(--input-border-width) solid var(--input-border-color);
+    border-radius: var(--input-radius); background: var(--input-background-fill); align-items: center; }
+#new-project textarea, #new-project input { border: none; background: none; box-shadow: none; }
+#theme-switch { align-self: end; height: 40px; }
+#now { align-items: center; min-height: 48px; border-bottom: 1px solid var(--border-color-primary); }
 .now-line { font-size: .92rem; color: var(--body-text-color-subdued); padding: 2px 0; }
 .now-line b { color: var(--body-text-color); }
 
+/* What a job does: a sentence, a bar, the time. */
 .bar { height: 6px; border-radius: 3px; background: var(--border-color-primary); overflow: hidden; margin: 6px 0; }
 .bar span { display: block; height: 100%; background: var(--primary-500); border-radius: 3px; }
 .bar.unknown span { width: 30%; animation: slide 1.6s ease-in-out infinite alternate; }
 @keyframes slide { from { margin-left: 0 } to { margin-left: 70% } }
-
-.job, .notice { border-left: 3px solid var(--border-color-primary); padding: 8px 14px; min-height: 24px;
-    border-radius: 4px; background: var(--background-fill-secondary); }
+@media (prefers-reduced-motion: reduce) { .bar.unknown span { animation: none; width: 100%; opacity: .4; } }
+.html-container { padding: 0 !important; }
+.job, .notice, .box { border-width: 1px 1px 1px 4px; border-color: var(--border-color-primary); }
+.job, .notice { padding: 9px 14px;
+    border-radius: var(--radius-md); background: var(--background-fill-primary); }
 .job-words { display: flex; justify-content: space-between; gap: 16px; }
+.job-words b { white-space: nowrap; }
 .job-time, .job.idle { color: var(--body-text-color-subdued); font-size: .88rem; }
-.job.running { border-color: var(--primary-500); }
-.job.ok, .notice.ok { border-color: #16a34a; }
-.job.warning, .notice.warning { border-color: #d97706; }
-.job.failed, .notice.failed { border-color: #dc2626; }
-.job-panel { min-height: 44px; }
+.job.running { border-left-color: var(--primary-500); }
+.job.ok, .notice.ok, .box.ok { border-left-color: #16a34a; }
+.job.warning, .notice.warning, .box.warning { border-left-color: #d97706; }
+.job.failed, .notice.failed, .box.failed { border-left-color: #dc2626; }
 
+/* Boxes of the checklist and of the models. */
+.boxes { display: grid; grid-template-columns: repeat(auto-fill, minmax(330px, 1fr)); gap: 12px; }
+.notice + .boxes { margin-top: 12px; }
+.box { border-radius: var(--radius-md);
+    padding: 10px 14px; background: var(--background-fill-primary); overflow-wrap: anywhere; }
+.box-title { display: flex; justify-content: space-between; align-items: center; gap: 8px; margin-bottom: 4px; }
+.badge { font-size: .78rem; padding: 1px 9px; border-radius: 999px; background: var(--background-fill-secondary);
+    color: var(--body-text-color-subdued); white-space: nowrap; }
+.box.ok .badge, .badge.ok { background: #16a34a1f; color: #15803d; }
+.box.warning .badge, .badge.warning { background: #d977061f; color: #b45309; }
+.box.failed .badge, .badge.failed { background: #dc26261f; color: #b91c1c; }
+.dark .box.ok .badge, .dark .badge.ok { color: #4ade80; }
+.dark .box.warning .badge, .dark .badge.warning { color: #fbbf24; }
+.dark .box.failed .badge, .dark .badge.failed { color: #f87171; }
+.needed { color: var(--body-text-color-subdued); font-size: .88rem; }
+.remedy { margin-top: 4px; }
+
+/* Fields beside each other end on one line, however long what is said above them. */
+.form > .block > label.container, .form > .block > .container { height: 100%; display: flex; flex-direction: column; }
+.form > .block > label.container > input, .form > .block > label.container > .input-container,
+.form > .block > .container > .wrap { margin-top: auto; flex-grow: 0; }
+.container > .wrap:has(input) { min-height: 40px; display: flex; flex-direction: column; justify-content: center; }
+button.secondary:disabled { background: var(--button-secondary-background-fill); }
+
+.facts { color: var(--body-text-color-subdued); margin: 0 0 8px; }
 .log textarea { font-family: var(--font-mono); font-size: .82rem; line-height: 1.45; }
-.guide { max-width: 760px; }
+.guide { max-width: 800px; }
+.guide table { font-size: .92rem; }
+.next-step { align-self: flex-end; flex: 0 0 auto !important; width: fit-content; }
 """

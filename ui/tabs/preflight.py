@@ -24,10 +24,9 @@ def build(page: Page) -> None:
     panel = JobPanel(
         page, "checks", "Run System Checks", of_project=False, idle="The checks haven't been run on this machine yet."
     )
-    verdict = gr.HTML(elem_id="verdict")
-    boxes = gr.HTML(elem_id="check-boxes")
+    result = gr.HTML(elem_id="check-boxes", padding=False)
     panel.starts(lambda project: CheckOptions(deep=False))
-    panel.when_changed(_show_checks, [verdict, boxes])
+    panel.when_changed(_show_checks, [result])
     with gr.Accordion("Try the models too", open=False):
         form = Form(page, "checks", CheckOptions)
         with gr.Row():
@@ -37,17 +36,17 @@ def build(page: Page) -> None:
         every = gr.Button("Run all checks (tries the models)")
         panel.starts(lambda project, *values: CheckOptions(deep=True, **form.values(*values)), form.inputs, every)
     gr.Markdown("### Base models")
-    models = gr.HTML(elem_id="base-models")
+    models = gr.HTML(elem_id="base-models", padding=False)
     page.watch(lambda project: _models_key(page), lambda project: _describe_models(list_base_models(page.ws)), [models])
     panel.show_log()
     page.next_step("Next: generate the dataset", "dataset")
 
 
-def _show_checks(project: str, status: JobStatus | None) -> tuple[str, str]:
+def _show_checks(project: str, status: JobStatus | None) -> str:
     """Return the verdict and the boxes as HTML."""
     checks = status.result.get("checks", []) if status else []
     if not checks:
-        return "", ""
+        return ""
     failed = [check["name"] for check in checks if check["status"] == "failed"]
     warned = [check["name"] for check in checks if check["status"] == "warning"]
     if failed:
@@ -56,7 +55,7 @@ def _show_checks(project: str, status: JobStatus | None) -> tuple[str, str]:
         verdict = notice(f"Ready, with something to know about: {', '.join(warned)}.", "warning")
     else:
         verdict = notice("Ready: everything that was checked is as it should be.", "ok")
-    return verdict, f'<div class="boxes">{"".join(_box(check) for check in checks)}</div>'
+    return f'{verdict}<div class="boxes">{"".join(_box(check) for check in checks)}</div>'
 
 
 def _box(check: dict[str, Any]) -> str:
@@ -84,14 +83,14 @@ def _describe_models(models: list[BaseModel]) -> str:
 
 
 def _model_box(model: BaseModel) -> str:
-    if model.demo:
-        status, badge = "skipped", "Demo"
-        detail = "Made from a seed when it is first used. It has never learnt to speak: what it says is noise."
-    elif model.whole:
-        status, badge, detail = "ok", "Whole", str(model.path)
-    else:
+    if model.missing:
         status, badge = "warning", "Incomplete"
         detail = f"Missing: {', '.join(model.missing)}. Put them into {model.path}."
+    elif model.demo:
+        status, badge = "skipped", "Demo"
+        detail = "Tiny and made from a seed when it is first used. It has never learnt to speak: what it says is noise."
+    else:
+        status, badge, detail = "ok", "Whole", str(model.path)
     return (
         f"<div class='box {status}'><div class='box-title'><b>{html.escape(model.name)}</b>"
         f"<span class='badge'>{badge}</span></div><div>{html.escape(detail)}</div></div>"
