@@ -14,7 +14,7 @@ from .workspace import Workspace, check_name, read_json
 # What training, speaking and exporting need of a base model.
 REQUIRED_FILES = ("config.json", "model.pth", "vocab.json", "dvae.pth", "mel_stats.pth", "speakers_xtts.pth")
 DEMO = "demo"
-DEMO_MARKER = "demo.json"  # in a folder whose weights are random: the seed they were made from
+DEMO_MARKER = "demo.json"  # in the demo base, with its seed, and in what was trained from it
 
 
 def list_base_models(ws: Workspace) -> list[BaseModel]:
@@ -60,8 +60,8 @@ def resolve_base(
 
 
 def _only_whole(ws: Workspace) -> str:
-    """Return the name of the one whole model; the demo doesn't count, for nobody should train on it unawares."""
-    whole = [base.name for base in list_base_models(ws) if base.whole and base.name != DEMO]
+    """Return the name of the one whole model; what speaks noise doesn't count, for nobody trains on it unawares."""
+    whole = [base.name for base in list_base_models(ws) if base.whole and not base.demo]
     if len(whole) == 1:
         return whole[0]
     if whole:

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from .audio import content_hash
-from .base_models import DEMO, REQUIRED_FILES, inspect_model
+from .base_models import DEMO, DEMO_MARKER, REQUIRED_FILES, inspect_model
 from .errors import DatasetMissingError, InvalidNameError, ModelError, ModelMissingError, WorkspaceError
 from .options import ExportRequest, SpeakOptions
 from .progress import Progress
@@ -184,7 +184,10 @@ def _write_weights(parts: _Parts, folder: Path, half: bool) -> None:
 
 def _copy_files(parts: _Parts, folder: Path) -> None:
     """Copy what goes with the weights, and the clips."""
-    for source in (parts.run / "config.json", parts.run / "vocab.json", *(parts.base / name for name in FROM_BASE)):
+    of_base = [parts.base / name for name in FROM_BASE]
+    if inspect_model(parts.base).demo:
+        of_base.append(parts.base / DEMO_MARKER)  # so that nobody takes the voice for one that can speak
+    for source in (parts.run / "config.json", parts.run / "vocab.json", *of_base):
         shutil.copyfile(source, folder / source.name)
     write_wavs(folder / "wavs", parts.references)
 
