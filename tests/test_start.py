@@ -20,28 +20,11 @@ from pathlib import Path
 
 import pytest
 
+import pipeline.environment
+from pipeline.environment import Environment, Machine, answers, choose_index, install
+
 REPOSITORY = Path(__file__).resolve().parent.parent
-TOOLS = [
-    "awk",
-    "bash",
-    "cat",
-    "cksum",
-    "cut",
-    "df",
-    "dirname",
-    "env",
-    "grep",
-    "head",
-    "kill",
-    "mkdir",
-    "rm",
-    "sed",
-    "sleep",
-    "sort",
-    "tail",
-    "tr",
-    "uname",
-]
+TOOLS = ("bash", "dirname", "env")
 PROGRAM = "import json, os, sys\nprint(json.dumps({'arguments': sys.argv[1:], 'folder': os.getcwd()}))\n"
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a script for bash")
@@ -73,6 +56,8 @@ def program(tmp_path: Path) -> Path:
     folder = tmp_path / "a program"
     folder.mkdir()
     shutil.copy(REPOSITORY / "start_finetune.sh", folder)
+    (folder / "pipeline").mkdir()
+    shutil.copy(REPOSITORY / "pipeline" / "environment.py", folder / "pipeline")
     (folder / "finetune.py").write_text(PROGRAM)
     wheel = make_wheel(tmp_path / "wheels", "tinypackage", "1.0")
     (folder / "requirements.txt").write_text(f"tinypackage @ {wheel.as_uri()}\n")
@@ -81,10 +66,11 @@ def program(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def index(tmp_path: Path) -> Iterator[str]:
-    """PyTorch's own index in small: its CPU builds, served on this machine."""
+    """PyTorch's own index in small: two of its builds, served on this machine."""
     root = tmp_path / "index"
-    make_wheel(root / "cpu" / "torch", "torch", "2.10.0+cpu")
-    make_wheel(root / "cpu" / "torchaudio", "torchaudio", "2.10.0+cpu", "Requires-Dist: torch==2.10.0\n")
+    for build in ("cpu", "cu126"):
+        make_wheel(root / build / "torch", "torch", f"2.10.0+{build}")
+        make_wheel(root / build / "torchaudio", "torchaudio", f"2.10.0+{build}", "Requires-Dist: torch==2.10.0\n")
     quiet = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *_: None})
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), partial(quiet, directory=str(root)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
@@ -190,13 +176,20 @@ def wait_for(condition: object, seconds: float = 60) -> bool:
     return False
 
 
-def test_two_installations_do_not_get_in_each_others_way(program: Path) -> None:
-    (program / ".venv").mkdir()
-    (program / ".venv" / "installing").write_text(f"{os.getpid()}\n")
-    second = start(program)
-    assert second.returncode == 1
-    assert "Another start is installing" in second.stderr
-    assert (program / ".venv" / "installing").exists()
+def test_two_installations_do_not_get_in_each_others_way(program: Path, tmp_path: Path) -> None:
+    slow = make_slow_server(tmp_path)
+    (program / "requirements.txt").write_text(f"tinypackage @ {slow}/tinypackage-1.0-py3-none-any.whl\n")
+    command = ["bash", str(program / "start_finetune.sh")]
+    first = subprocess.Popen(command, env=environment(), stderr=subprocess.DEVNULL, start_new_session=True)
+    try:
+        assert wait_for(lambda: (program / ".venv" / "install.log").exists()), "pip never started"
+        second = start(program)
+        assert second.returncode == 1
+        assert second.stderr.splitlines()[-1].startswith("Another start is installing just now")
+        assert first.poll() is None
+    finally:
+        os.killpg(first.pid, signal.SIGKILL)
+        first.wait()
 
 
 def test_status_and_output_are_those_of_the_program(program: Path) -> None:
@@ -226,16 +219,18 @@ def test_a_python_that_cannot_make_environments_is_named_with_the_remedy(program
 def test_a_python_that_was_named_and_is_not_there_is_said(program: Path) -> None:
     said = start(program, PYTHON="/no/such/python")
     assert said.returncode == 1
-    assert "PYTHON=/no/such/python can't be run" in said.stderr
+    assert said.stderr == "PYTHON=/no/such/python can't be used: name a Python 3.10, 3.11 or 3.12.\n"
 
 
-def test_too_little_disk_space_is_said_before_anything_is_written(program: Path, tmp_path: Path) -> None:
-    full = 'echo "Filesystem 1024-blocks Used Available Capacity Mounted"; echo "/dev/x 100 100 5242880 99% /"'
-    path = fake_path(tmp_path / "bin", df=full)
-    said = start(program, PATH=path)
-    assert said.returncode == 1
-    assert "needs 12 GB" in said.stderr
-    assert "5 GB free" in said.stderr
+def test_too_little_disk_space_is_said_before_anything_is_written(
+    program: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("TORCH_INDEX", "plain")
+    monkeypatch.setattr(pipeline.environment, "DISK_NEEDED", 10**9)
+    monkeypatch.setattr(pipeline.environment, "DISK_NEEDED_CPU", 10**9)
+    with pytest.raises(SystemExit):
+        install(Environment(program))
+    assert "needs 1000000000 GB, and" in capsys.readouterr().err
     assert not (program / ".venv").exists()
 
 
@@ -250,40 +245,53 @@ def test_no_network_is_said_and_the_next_start_tries_again(program: Path) -> Non
     assert start(program).returncode == 0
 
 
+LINUX, WINDOWS = ("Linux", "x86_64"), ("Windows", "AMD64")
+
+
 @pytest.mark.parametrize(
-    ("cuda", "capability", "choice"),
+    ("machine", "choice"),
     [
-        ("13.0", "9.0", "plain"),
-        ("12.8", "8.6", "plain"),
-        ("12.4", "8.6", "INDEX/cu126"),
-        ("12.0", "7.5", "INDEX/cu126"),
-        ("13.0", "6.1", "INDEX/cu126"),  # a GTX 1080 with a new driver: CUDA 12.8 builds have no code for it
-        ("13.0", "12.0\n6.1", "plain"),  # of two the newer counts
-        ("11.4", "6.1", "INDEX/cpu"),  # no build works with this driver
+        (Machine(*LINUX, cuda=(13, 0), capability=(9, 0)), "plain"),
+        (Machine(*LINUX, cuda=(12, 8)), "plain"),
+        (Machine(*LINUX, cuda=(12, 4)), "P/cu126"),
+        (Machine(*LINUX, cuda=(13, 0), capability=(6, 1)), "P/cu126"),  # a GTX 1080: CUDA 12.8 has no code for it
+        (Machine(*LINUX, cuda=(11, 4)), "P/cpu"),  # no build works with that driver
+        (Machine(*LINUX), "P/cpu"),
+        (Machine("Linux", "aarch64", cuda=(13, 0)), "P/cu128"),
+        (Machine(*WINDOWS, cuda=(12, 9)), "P/cu128"),
+        (Machine(*WINDOWS, cuda=(12, 1)), "P/cu126"),
+        (Machine(*WINDOWS), "plain"),
+        (Machine("Darwin", "arm64"), "plain"),
     ],
 )
+def test_pytorch_follows_system_driver_and_gpu(machine: Machine, choice: str) -> None:
+    assert choose_index(machine, "P", answers=lambda _: True) == choice
+    without = choose_index(machine, "P", answers=lambda _: False)
+    assert without == ("plain" if choice == "P/cpu" else choice)
+
+
+@pytest.mark.parametrize(
+    ("cuda", "capability", "choice"),
+    [("13.0", "9.0", "plain"), ("12.4", "8.6", "INDEX/cu126"), ("13.0", "12.0\n6.1", "plain"), ("11.4", "6.1", "cpu")],
+)
 @pytest.mark.skipif(platform.system() != "Linux" or platform.machine() != "x86_64", reason="the choice of Linux")
-def test_pytorch_follows_driver_and_gpu(
+def test_driver_and_gpus_are_read_from_nvidia_smi(
     program: Path, tmp_path: Path, index: str, cuda: str, capability: str, choice: str
 ) -> None:
     smi = nvidia_smi(cuda, f'"$(printf "{capability}")"')
     path = fake_path(tmp_path / "bin", **{"nvidia-smi": smi})
     said = start(program, "--print-torch-index", PATH=path, TORCH_INDEX="", PYTORCH_WHEELS=index)
     assert said.returncode == 0, said.stderr
-    assert said.stdout.strip() == choice.replace("INDEX", index)
-    assert ("driver is too old" in said.stderr) == (cuda == "11.4")
+    assert said.stdout.strip() == {"cpu": f"{index}/cpu"}.get(choice, choice.replace("INDEX", index))
+    assert ("knows CUDA 11.4, which is too old" in said.stderr) == (cuda == "11.4")
 
 
-@pytest.mark.skipif(platform.system() != "Linux", reason="the choice of Linux")
-def test_without_a_gpu_the_cpu_index_is_taken_if_it_answers(program: Path, tmp_path: Path, index: str) -> None:
-    path = fake_path(tmp_path / "bin", **{"nvidia-smi": "exit 9"})
-    there = start(program, "--print-torch-index", PATH=path, TORCH_INDEX="", PYTORCH_WHEELS=index)
-    assert there.stdout.strip() == f"{index}/cpu"
+def test_an_index_that_does_not_answer_is_given_up_after_seconds(tmp_path: Path, index: str) -> None:
+    assert answers(f"{index}/cpu")
+    assert not answers(f"{index}/rocm")
     began = time.monotonic()
-    silent = make_slow_server(tmp_path)
-    missing = start(program, "--print-torch-index", PATH=path, TORCH_INDEX="", PYTORCH_WHEELS=silent)
-    assert missing.stdout.strip() == "plain"
-    assert time.monotonic() - began < 10
+    assert not answers(make_slow_server(tmp_path))
+    assert time.monotonic() - began < 7
 
 
 def test_cpu_builds_come_without_what_belongs_to_cuda(program: Path, index: str) -> None:
@@ -296,10 +304,15 @@ def test_cpu_builds_come_without_what_belongs_to_cuda(program: Path, index: str)
     assert said.stdout == "2.10.0+cpu\n"
 
 
+@pytest.mark.skipif(platform.system() != "Linux", reason="the choice of Linux")
 def test_a_gpu_that_is_added_later_brings_another_pytorch(program: Path, tmp_path: Path, index: str) -> None:
     path = fake_path(tmp_path / "bin", **{"nvidia-smi": "exit 9"})
-    assert start(program, PATH=path, TORCH_INDEX="", PYTORCH_WHEELS=index).returncode == 0
-    (tmp_path / "bin" / "nvidia-smi").write_text(f"#!/bin/sh\n{nvidia_smi('13.0')}\n")
-    said = start(program, PATH=path, TORCH_INDEX="", PYTORCH_WHEELS=index)
-    assert said.returncode == 0
+    (program / "requirements.txt").write_text("torch==2.10.0\ntorchaudio==2.10.0\n")
+    (program / "finetune.py").write_text("import torch\nprint(torch.VERSION)\n")
+    reachable = {"PATH": path, "TORCH_INDEX": "", "PYTORCH_WHEELS": index}
+    assert start(program, **reachable).stdout == "2.10.0+cpu\n"
+    assert start(program, **reachable).stderr == ""
+    (tmp_path / "bin" / "nvidia-smi").write_text(f"#!/bin/sh\n{nvidia_smi('12.6')}\n")
+    said = start(program, **reachable)
+    assert said.stdout == "2.10.0+cu126\n", said.stderr
     assert "An NVIDIA GPU is here now" in said.stderr
