@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -51,9 +52,12 @@ TRAINING_FIGURES = {
 }
 
 
-def training_figures(metrics: Metrics) -> dict[str, go.Figure]:
-    """Return the graphs of a run by the names of TRAINING_FIGURES, in their order."""
-    return {
+def training_figures(metrics: Metrics, run: str = "") -> dict[str, go.Figure]:
+    """Return the graphs of a run by the names of TRAINING_FIGURES, in their order.
+
+    `run` tells one run from another: the zoom is kept while it stays the same.
+    """
+    figures = {
         "average_losses": average_losses(metrics),
         "step_losses": step_losses(metrics),
         "learning_rate": learning_rate(metrics),
@@ -62,6 +66,9 @@ def training_figures(metrics: Metrics) -> dict[str, go.Figure]:
         "train_against_eval": train_against_eval(metrics.evaluations, metrics.epoch_losses),
         "vram": vram(metrics),
     }
+    for name, figure in figures.items():
+        figure.layout.uirevision = f"{name} {run}"
+    return figures
 
 
 # ---- Training -----------------------------------------------------------------------------------------------------
@@ -82,7 +89,7 @@ def average_losses(metrics: Metrics) -> go.Figure:
 def step_losses(metrics: Metrics) -> go.Figure:
     """Training losses: smoothed lines over the band in which the loss moved; steps without a number as crosses."""
     loss = metrics.series["loss"]
-    faults = [fault.step for fault in metrics.faults]
+    faults = [fault.step for fault in metrics.faults if "loss" in fault.values]
     ground = float(np.nanmin(loss.low)) if not loss.empty else 0.0
     traces = [
         *_band(metrics, "loss", FAINT_BLUE),
@@ -237,7 +244,7 @@ def _shortened(text: str, most: int = 60) -> str:
 
 
 def _line(
-    x: Sequence[float] | FloatArray,
+    x: Sequence[float] | NDArray[Any],
     y: Sequence[float] | FloatArray,
     name: str,
     color: str,
@@ -247,7 +254,7 @@ def _line(
 ) -> go.Scatter:
     return go.Scatter(
         x=x,
-        y=y,
+        y=np.asarray(y, dtype=np.float32),  # half the bytes to send, and more than a screen can show
         name=name,
         mode="lines+markers" if markers else "lines",
         line={"color": color, "width": 2, "dash": dash},
@@ -262,8 +269,10 @@ def _band(metrics: Metrics, name: str, color: str) -> list[go.Scatter]:
     there = ~np.isnan(band.low)
     common = {"x": metrics.step[there], "mode": "lines", "line": {"width": 0}, "hoverinfo": "skip", "showlegend": False}
     return [
-        go.Scatter(y=band.low[there], name=f"{name} lowest", **common),
-        go.Scatter(y=band.high[there], name=f"{name} highest", fill="tonexty", fillcolor=color, **common),
+        go.Scatter(y=band.low[there].astype(np.float32), name=f"{name} lowest", **common),
+        go.Scatter(
+            y=band.high[there].astype(np.float32), name=f"{name} highest", fill="tonexty", fillcolor=color, **common
+        ),
     ]
 
 

@@ -155,7 +155,7 @@ class Fault:
 class Metrics:
     """All that is known of a run's figures at one moment. The same object is given again while nothing has changed."""
 
-    step: FloatArray  # shape (buckets,): the last step in each bucket
+    step: NDArray[np.int32]  # shape (buckets,): the last step in each bucket
     series: dict[str, Band]  # by the names of SERIES
     evaluations: tuple[EvaluationPoint, ...]
     epoch_losses: dict[int, float]  # the mean training loss of each epoch so far, the running one included
@@ -294,7 +294,7 @@ class MetricsReader:
     def _picture(self) -> Metrics:
         buckets = self._buckets
         return Metrics(
-            step=buckets.last_step[: buckets.used].copy(),
+            step=buckets.last_step[: buckets.used].astype(np.int32),
             series={name: buckets.band(name) for name in SERIES},
             evaluations=tuple(self._evaluations),
             epoch_losses={epoch: total / count for epoch, (total, count) in self._epochs.items() if count},
