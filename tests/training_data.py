@@ -10,10 +10,10 @@ import numpy as np
 from pipeline.audio import CLIP_RATE, write_wav
 from pipeline.workspace import Project, Workspace, write_text
 
-WORDS = (
+SENTENCE = (
     "the north wind and the sun were disputing which was the stronger when a traveller came along wrapped in a warm "
     "cloak they agreed that the one who first succeeded in making him take it off should be considered"
-).split()
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ def make_sound(seconds: float, rng: np.random.Generator) -> np.ndarray:
 
 
 def make_text(words: int, rng: np.random.Generator) -> str:
-    text = " ".join(rng.choice(WORDS, words))
+    text = " ".join(rng.choice(SENTENCE.split(), words))
     return text[0].upper() + text[1:] + "."
 
 

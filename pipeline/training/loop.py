@@ -10,10 +10,11 @@ Not covered: several processes (each would need its share of a step's clips).
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,14 +23,14 @@ from torch import Tensor, nn
 from ..errors import FinetuneError, TrainingError, WorkspaceError
 from ..options import TrainConfig
 from ..progress import Progress
-from .checkpoints import EpochSums, Standing, save_last
+from ..records import Seconds
+from .audit import TrainClip
+from .checkpoints import EpochSums, Keeper, Standing, Tokens, Trained
 from .data import Batch, BatchKey, LoaderOptions, TrainingData, cut_step, load_batches, plan_epoch
-from .lora import merged_state
 from .metrics import EvaluationPoint, StepPoint
-from .model import save_voice
-from .objective import MEL_WEIGHT, TEXT_WEIGHT, Objective, audio_targets, loss_of, text_targets
+from .objective import MEL_WEIGHT, TEXT_WEIGHT, Objective, loss_of
 from .optim import Scheduler, build_optimizer, build_scheduler
-from .runlog import RunLog, in_words
+from .runlog import Pace, RunLog, in_words
 from .runs import RunFiles
 from .samples import Sampler
 from .schedule import effective_schedule, plan_steps
@@ -38,9 +39,6 @@ from .verdict import Verdict, judge, should_stop
 if TYPE_CHECKING:
     from accelerate import Accelerator
     from TTS.tts.models.xtts import Xtts
-
-SAVE_EVERY = 120.0  # seconds of training after which the last state is saved again
-SAVE_SHARE = 20  # and at least so many times as long as saving takes: at most a twentieth of the time goes into it
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,9 +62,22 @@ class Losses:
     text: float
     audio: float
 
+    @classmethod
+    def of(cls, text: float, audio: float, tokens: Tokens) -> Losses:
+        """Make them of the sums of cross-entropies over so many tokens."""
+        return cls(TEXT_WEIGHT * text / tokens.text, MEL_WEIGHT * audio / tokens.audio)
+
     @property
     def total(self) -> float:
         return self.text + self.audio
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """What came of adding up a step's gradients: they themselves are in the parameters."""
+
+    sums: Tensor  # of the text and the audio cross-entropy, on the device
+    waited: Seconds  # for data
 
 
 class Trainer:
@@ -96,29 +107,47 @@ class Trainer:
             schedule, optimizer, plan_steps(self.epochs, steps, self.config.warmup)
         )
         self.model, self.optimizer = self.accelerator.prepare(objective, optimizer)
-        self.trained = {name: p for name, p in objective.gpt.named_parameters() if p.requires_grad}
+        parameters = {name: p for name, p in objective.gpt.named_parameters() if p.requires_grad}
+        trained = Trained(work.xtts, parameters, self.optimizer, self.scheduler, self.accelerator.scaler)
+        self.keeper = Keeper(work.files, trained)
         self._pace = Pace()
-        self._saved_at, self._save_seconds = time.monotonic(), 0.0
+        self._early_stopping = self.config.early_stopping and not standing.stopped_early
+        standing.stopped_early = False  # somebody wants it to go on
 
     # ---- The run ------------------------------------------------------------------------------------------------
 
     def run(self) -> bool:
-        """Train to the end. Returns whether it stopped before: on request, or early by the verdict."""
+        """Train to the end. Returns whether it stopped before: on request, or early by the verdict.
+
+        Raises TrainingError where it can't go on; what was saved last is then whole.
+        """
+        try:
+            return self._run()
+        except (WorkspaceError, OSError) as fault:  # the disk is full
+            raise TrainingError(f"Training stopped at step {self.at.step}: {fault} {self.what_is_kept()}") from fault
+
+    def _run(self) -> bool:
         if self.at.first is None:
             self.progress.update(0.0, "Evaluating the base model")
             self.at.first = self._point(self.evaluate(), None)
             self.log.write(f"Evaluation loss before training: {self.at.first.eval_loss:.4f}")
         while self.at.epoch <= self.epochs:
             if not self._train_epoch():
-                self._save()
                 self._keep_a_model()
+                self._save()
                 return True
             self._finish_epoch()
-            if self.config.early_stopping and should_stop(self.at.evaluations, self.config.patience):
-                self.at.stopped_early = self.at.epoch <= self.epochs
+            if self._should_stop_early():
+                self.at.stopped_early = True
+                break
+            if self.keeper.is_due(within_epoch=False):
                 self._save()
-                return self.at.stopped_early
-        return False
+        self._save()
+        return self.at.stopped_early
+
+    def _should_stop_early(self) -> bool:
+        asked = self._early_stopping and self.at.epoch <= self.epochs
+        return asked and should_stop(self.at.evaluations, self.config.patience)
 
     def _train_epoch(self) -> bool:
         """Take the epoch's steps that aren't done yet. Returns False where it was asked to stop."""
@@ -136,7 +165,7 @@ class Trainer:
             self.at.done += 1
             self.at.step += 1
             self._tell(point, len(steps))
-            if self._save_is_due():
+            if self.keeper.is_due(within_epoch=True):
                 self._save()
         return True
 
@@ -151,32 +180,23 @@ class Trainer:
 
     def _take_step(self, step: tuple[int, ...], batches: Iterator[Batch]) -> StepPoint | None:
         """Make one step of the optimizer, or return None where memory ran out before it."""
-        started, waited, sums = time.perf_counter(), 0.0, []
+        started = time.perf_counter()
         clips = [self.work.train.clips[number] for number in step]
-        text_tokens = sum(text_targets(len(clip.tokens)) for clip in clips)
-        audio_tokens = sum(audio_targets(clip.codes) for clip in clips)
-        self.model.train()
-        for number in range(len(cut_step(step, self.at.batch_size))):
-            asked = time.perf_counter()
-            batch = next(batches)
-            waited += time.perf_counter() - asked
-            try:
-                torch.manual_seed(seed_of(self.config.seed, self.at.step, number))
-                part = self._sums(batch)
-                self.accelerator.backward(loss_of(part, text_tokens, audio_tokens))
-            except RuntimeError as fault:
-                if not is_out_of_memory(fault):
-                    raise
-                return None
-            sums.append(part.detach())
-        clip_to = self.config.gradient_clip or float("inf")
-        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), clip_to)
-        rate = self.scheduler.learning_rate
+        tokens = Tokens.of(clips)
+        gradient = self._add_up(step, tokens, batches)
+        if gradient is None:
+            return None
+        norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.gradient_clip or float("inf"))
         # The one moment of a step at which the host waits for the device.
-        *rows, (grad_norm, _) = torch.stack([*sums, torch.stack([norm, norm]).to(sums[0])]).tolist()
-        text, audio = sum(row[0] for row in rows), sum(row[1] for row in rows)
-        losses = Losses(TEXT_WEIGHT * text / text_tokens, MEL_WEIGHT * audio / audio_tokens)
-        point = StepPoint(
+        text, audio, grad_norm = torch.stack([*gradient.sums, norm.to(gradient.sums)]).tolist()
+        losses = Losses.of(text, audio, tokens)
+        rate = self.scheduler.learning_rate
+        self._refuse_nan(losses, grad_norm, clips)
+        self.optimizer.step()
+        self.scheduler.step()
+        self.optimizer.zero_grad()
+        self.at.sums.add(text, audio, tokens)
+        return StepPoint(
             step=self.at.step + 1,
             epoch=self.at.epoch,
             loss=losses.total,
@@ -185,18 +205,28 @@ class Trainer:
             lr=rate,
             grad_norm=grad_norm,
             step_time=time.perf_counter() - started,
-            loader_time=waited,
+            loader_time=gradient.waited,
             vram=self._vram(),
         )
-        self._refuse_nan(point, [clip.file for clip in clips])
-        self.optimizer.step()
-        self.scheduler.step()
-        self.optimizer.zero_grad()
-        self.at.sums.text += text
-        self.at.sums.audio += audio
-        self.at.sums.text_tokens += text_tokens
-        self.at.sums.audio_tokens += audio_tokens
-        return point
+
+    def _add_up(self, step: tuple[int, ...], tokens: Tokens, batches: Iterator[Batch]) -> Gradient | None:
+        """Add up the gradients of a step's batches; None where memory ran out."""
+        self.model.train()
+        waited, sums = 0.0, torch.zeros(2, device=self.device)
+        for number in range(len(cut_step(step, self.at.batch_size))):
+            asked = time.perf_counter()
+            batch = next(batches)
+            waited += time.perf_counter() - asked
+            try:
+                torch.manual_seed(seed_of(self.config.seed, self.at.step, number))
+                part = self._sums(batch)
+                self.accelerator.backward(loss_of(part, tokens.text, tokens.audio))
+            except RuntimeError as fault:
+                if not is_out_of_memory(fault):
+                    raise
+                return None
+            sums += part.detach()
+        return Gradient(sums, waited)
 
     def _sums(self, batch: Batch) -> Tensor:
         with torch.no_grad():
@@ -204,17 +234,16 @@ class Trainer:
         sums: Tensor = self.model(batch.packed.to(self.device), mels)
         return sums
 
-    def _refuse_nan(self, point: StepPoint, files: list[str]) -> None:
+    def _refuse_nan(self, losses: Losses, grad_norm: float, clips: Sequence[TrainClip]) -> None:
         """Stop before the weights take harm. With fp16 an infinite gradient is usual: the scaler skips that step."""
         scaled = self.accelerator.scaler is not None
-        if np.isfinite(point.loss) and (scaled or np.isfinite(point.grad_norm)):
+        if math.isfinite(losses.total) and (scaled or math.isfinite(grad_norm)):
             return
-        self.log.point(point)
-        what = "loss" if not np.isfinite(point.loss) else "gradient"
+        what = "gradient" if math.isfinite(losses.total) else "loss"
         raise TrainingError(
-            f"The {what} is no longer a number at step {point.step} (epoch {point.epoch}), with the clips "
-            f"{', '.join(files)}: listen to them, lower the learning rate or choose the precision float32. "
-            f"{self._what_is_kept()}"
+            f"The {what} is no longer a number at step {self.at.step + 1} (epoch {self.at.epoch}), with the clips "
+            f"{', '.join(clip.file for clip in clips)}: listen to them, lower the learning rate, or choose the "
+            f"precision float32. {self.what_is_kept()}"
         )
 
     def _halve_batch(self) -> None:
@@ -225,7 +254,7 @@ class Trainer:
         if self.at.batch_size <= 1:
             raise TrainingError(
                 "Memory ran out with a single clip: lower “Max permitted audio size in seconds”, train with LoRA, or "
-                f"close what else uses the {self.device.type}'s memory. {self._what_is_kept()}"
+                f"close what else uses the {self.device.type}'s memory. {self.what_is_kept()}"
             )
         self.at.batch_size = -(-self.at.batch_size // 2)
         accumulation = -(-self.step_size // self.at.batch_size)
@@ -246,31 +275,28 @@ class Trainer:
     def evaluate(self) -> Losses:
         """Return the loss over all evaluation clips: the same loss as in training, without dropout."""
         self.model.eval()
-        sums = EpochSums()
         while True:
             keys = self.work.eval.evaluation(self.at.batch_size)
             try:
                 with torch.no_grad():
-                    totals = [self._sums(batch) for batch in load_batches(self.work.eval, keys, LoaderOptions())]
+                    parts = [self._sums(batch) for batch in load_batches(self.work.eval, keys, LoaderOptions())]
                 break
             except RuntimeError as fault:
                 if not is_out_of_memory(fault):
                     raise
             self._halve_batch()
-        for clip in self.work.eval.clips:
-            sums.text_tokens += text_targets(len(clip.tokens))
-            sums.audio_tokens += audio_targets(clip.codes)
-        sums.text, sums.audio = torch.stack(totals).double().sum(0).tolist()
-        return mean_losses(sums)
+        text, audio = torch.stack(parts).double().sum(0).tolist()
+        return Losses.of(text, audio, Tokens.of(self.work.eval.clips))
 
     def _finish_epoch(self) -> None:
-        """Evaluate, keep the model if it is the best so far, save the state, speak a sentence."""
-        train = mean_losses(self.at.sums)
-        self.progress.update(None, f"Epoch {self.at.epoch} of {self.epochs}: evaluating")
+        """Evaluate, keep the model if it is the best so far, speak a sentence."""
+        started = time.monotonic()
+        train = Losses.of(self.at.sums.text, self.at.sums.audio, self.at.sums.tokens)
+        self._say(f"Epoch {self.at.epoch} of {self.epochs}: evaluating")
         point = self._point(self.evaluate(), train)
         self.scheduler.epoch(point.eval_loss)
         if point.best:
-            self._save_best()
+            self.keeper.remember_best()
             self.at.best = point
         self.at.evaluations.append(point)
         self.log.point(point)
@@ -278,10 +304,10 @@ class Trainer:
         self.log.epoch_ends(point, verdict, str(self.work.files.best_model))
         self.progress.event("evaluation", epoch=point.epoch, eval_loss=point.eval_loss, verdict=verdict.sentence)
         self._speak(point.epoch)
+        self._pace.between_epochs = time.monotonic() - started
         self.at.epoch += 1
         self.at.done = 0
         self.at.sums = EpochSums()
-        self._save()
 
     def _point(self, losses: Losses, train: Losses | None) -> EvaluationPoint:
         best = self.at.best
@@ -299,9 +325,9 @@ class Trainer:
         return judge(self.at.evaluations, self.config.patience)
 
     def _speak(self, epoch: int) -> None:
-        if self.work.sampler is None:
+        if self.work.sampler is None or self.progress.stop_requested:
             return
-        self.progress.update(None, f"Epoch {epoch} of {self.epochs}: speaking a sentence")
+        self._say(f"Epoch {epoch} of {self.epochs}: speaking a sentence")
         try:
             path = self.work.sampler.speak(epoch, str(self.device))
         except FinetuneError as fault:
@@ -311,55 +337,21 @@ class Trainer:
 
     # ---- Checkpoints --------------------------------------------------------------------------------------------
 
-    def _save_best(self) -> None:
-        self._write(lambda: save_voice(
-            self.work.files.best_model, self.work.xtts, merged_state(self.work.xtts.gpt), self.work.files.config
-        ))  # fmt: skip
+    def _save(self) -> None:
+        self.at.metrics_bytes = self.log.metrics_bytes
+        self.at.seconds += self._pace.lap()
+        self.keeper.save(self.at)
 
     def _keep_a_model(self) -> None:
         """Where it was stopped before the first epoch's end, keep the weights as they are rather than none."""
         if self.at.best is None and self.at.step > 0:
-            self._save_best()
+            self.keeper.remember_best()
             self.warn("Stopped before the first epoch's end: the model that is kept was not compared with others.")
 
-    def _save(self) -> None:
-        started = time.monotonic()
-        self.at.metrics_bytes = self.log.metrics_bytes
-        self.at.seconds += self._pace.lap()
-        scaler = self.accelerator.scaler
-        tensors = {
-            "weights": {name: p.detach().cpu() for name, p in self.trained.items()},
-            "optimizer": self.optimizer.state_dict(),
-            "scheduler": self.scheduler.state_dict(),
-            "scaler": scaler.state_dict() if scaler is not None else None,
-        }
-        self._write(lambda: save_last(self.work.files, self.at, tensors))
-        self._saved_at, self._save_seconds = time.monotonic(), time.monotonic() - started
-
-    def _save_is_due(self) -> bool:
-        return time.monotonic() - self._saved_at > max(SAVE_EVERY, SAVE_SHARE * self._save_seconds)
-
-    def _write(self, write: Any) -> None:
-        """Write a checkpoint; where the disk is full, end with the ones before, which are still whole."""
-        try:
-            write()
-        except WorkspaceError as fault:
-            raise TrainingError(f"Training stopped at step {self.at.step}: {fault} {self._what_is_kept()}") from fault
-
-    def _what_is_kept(self) -> str:
+    def what_is_kept(self) -> str:
         if not self.work.files.last_state.is_file():
             return "Nothing was saved yet."
         return "What was saved last is whole: go on from there with “Continue Previous Project”."
-
-    def restore(self, tensors: dict[str, Any]) -> None:
-        """Take the tensors of a saved state; the standing was given to the constructor."""
-        with torch.no_grad():
-            for name, parameter in self.trained.items():
-                parameter.copy_(tensors["weights"][name])
-        self.optimizer.load_state_dict(tensors["optimizer"])
-        self.scheduler.load_state_dict(tensors["scheduler"])
-        if self.accelerator.scaler is not None and tensors["scaler"] is not None:
-            self.accelerator.scaler.load_state_dict(tensors["scaler"])
 
     # ---- Telling ------------------------------------------------------------------------------------------------
 
@@ -370,38 +362,17 @@ class Trainer:
     def _tell(self, point: StepPoint, steps: int) -> None:
         self.log.point(point)
         self.log.step(point, self.at.done, steps)
-        left = (self.epochs - self.at.epoch) * self.steps_per_epoch + steps - self.at.done
-        seconds = self._pace.estimate(point.step_time, left)
-        self.progress.update(
-            self.at.step / (self.at.step + left),
+        seconds = self._pace.estimate(point.step_time, self._steps_left(), self.epochs - self.at.epochs)
+        self._say(
             f"Epoch {point.epoch} of {self.epochs}, step {self.at.done} of {steps}, loss {point.loss:.3f}, "
-            f"{in_words(seconds)} left",
+            f"{in_words(seconds)} left"
         )
 
+    def _steps_left(self) -> int:
+        return max(0, self.epochs - self.at.epochs) * self.steps_per_epoch - self.at.done
 
-class Pace:
-    """How fast it goes: time for the report, and an estimate of what is left."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-        self._mean = 0.0
-
-    def lap(self) -> float:
-        """Return the seconds since the last lap."""
-        now = time.monotonic()
-        seconds, self._since = now - self._since, now
-        return seconds
-
-    def estimate(self, step_seconds: float, steps_left: int) -> float:
-        """Return the seconds that so many steps will take, from a running mean of the steps before."""
-        self._mean = 0.9 * self._mean + 0.1 * step_seconds if self._mean else step_seconds
-        return self._mean * steps_left
-
-
-def mean_losses(sums: EpochSums) -> Losses:
-    return Losses(
-        TEXT_WEIGHT * sums.text / max(1, sums.text_tokens), MEL_WEIGHT * sums.audio / max(1, sums.audio_tokens)
-    )
+    def _say(self, message: str) -> None:
+        self.progress.update(self.at.step / max(1, self.at.step + self._steps_left()), message)
 
 
 def seed_of(seed: int, step: int, batch: int) -> int:

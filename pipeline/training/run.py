@@ -58,7 +58,7 @@ def train(ws: Workspace, config: TrainConfig, progress: Progress) -> TrainReport
     try:
         trainer = _build_trainer(prepared, request, standing, log, progress)
         if tensors is not None:
-            trainer.restore(tensors)
+            trainer.keeper.restore(tensors)
             log.write(f"Going on from step {standing.step}, in epoch {standing.epoch}.")
         stopped = trainer.run()
         report = _report(trainer, stopped)

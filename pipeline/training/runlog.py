@@ -68,6 +68,26 @@ class RunLog:
         self._tensorboard.flush()
 
 
+class Pace:
+    """How fast it goes: time for the report, and an estimate of what is left."""
+
+    def __init__(self) -> None:
+        self.between_epochs: Seconds = 0.0  # that the last evaluation took, with all that follows it
+        self._since = time.monotonic()
+        self._step: Seconds = 0.0
+
+    def lap(self) -> Seconds:
+        """Return the seconds since the last lap."""
+        now = time.monotonic()
+        seconds, self._since = now - self._since, now
+        return seconds
+
+    def estimate(self, step_seconds: Seconds, steps_left: int, epochs_left: int) -> Seconds:
+        """Return what so many steps and epochs' ends will take, from a running mean of the steps before."""
+        self._step = 0.9 * self._step + 0.1 * step_seconds if self._step else step_seconds
+        return self._step * steps_left + self.between_epochs * epochs_left
+
+
 def in_words(seconds: Seconds) -> str:
     """Return a length of time as a person says it."""
     if seconds < 90:
