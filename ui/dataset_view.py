@@ -17,7 +17,9 @@ from pipeline.records import Clip, DatasetReport, Limits, Rejection
 
 from .context import Page, stamp
 from .feedback import JobPanel, duration, notice
+from .live_plot import live_plot, show
 from .plots import clip_lengths, loudness_and_noise
+from .tables import as_table
 
 CLIP_COLUMNS = ("Flags", "Text", "Length", "Part", "Ends at", "Words/s", "LUFS", "SNR", "File")
 FILE_COLUMN = CLIP_COLUMNS.index("File")
@@ -31,7 +33,7 @@ def build_report(page: Page, panel: JobPanel) -> None:
     summary = gr.HTML(padding=False, elem_id="dataset-summary")
     with gr.Column(visible=False) as whole:
         with gr.Row():
-            lengths, loudness = gr.Plot(show_label=False), gr.Plot(show_label=False)
+            lengths, loudness = live_plot(), live_plot()
         with gr.Row(equal_height=True):
             gr.Markdown("### Clips")
             which = gr.Radio([FLAGGED, ALL], value=ALL, show_label=False, container=False, elem_id="which-clips")
@@ -42,16 +44,10 @@ def build_report(page: Page, panel: JobPanel) -> None:
         )  # fmt: skip
         _build_listening(page, table)
         with gr.Accordion("Left out", open=False) as left_out:
-            rejected = gr.Dataframe(
-                headers=list(REJECTED_COLUMNS), interactive=False, max_height=300, show_label=False, wrap=True,
-                elem_id="rejected", column_widths=["20%", "8%", "8%", "34%", "30%"],
-            )  # fmt: skip
-
-    def show(project: str, status: JobStatus | None) -> tuple[Any, ...]:
-        return _show_report(page, project, status)
+            rejected = gr.HTML(elem_id="rejected")
 
     panel.when_changed(
-        show,
+        lambda project, status: _show_report(page, project, status),
         [summary, whole, lengths, loudness, left_out, rejected],
         also=lambda project: _dataset_stamp(page, project),
     )
@@ -89,10 +85,10 @@ def _show_report(page: Page, project: str, status: JobStatus | None) -> tuple[An
     return (
         _summary(report),
         gr.Column(visible=True),
-        clip_lengths(report.rows, limits if settings.max_seconds else None),
-        loudness_and_noise(report.rows),
+        show(clip_lengths(report.rows, limits if settings.max_seconds else None)),
+        show(loudness_and_noise(report.rows)),
         gr.Accordion(f"Left out ({len(rows)})", visible=bool(rows)),
-        gr.Dataframe(rows, headers=list(REJECTED_COLUMNS)),
+        as_table(REJECTED_COLUMNS, rows, {1: "number", 2: "number"}),
     )
 
 

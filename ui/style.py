@@ -136,5 +136,23 @@ button.secondary:disabled { background: var(--button-secondary-background-fill);
 .log textarea { font-family: var(--font-mono); font-size: .82rem; line-height: 1.45; }
 .guide { max-width: 800px; }
 .guide table { font-size: .92rem; }
+
+/* Tables to read, and those with rows to choose. */
+.plain-table { max-height: 300px; overflow: auto; border: 1px solid var(--border-color-primary);
+    border-radius: var(--radius-md); background: var(--background-fill-primary); }
+.plain-table table { width: 100%; border-collapse: collapse; font-size: .92rem; }
+.plain-table th { position: sticky; top: 0; text-align: left; font-weight: 600; white-space: nowrap;
+    background: var(--background-fill-secondary); }
+.plain-table th, .plain-table td { padding: 6px 12px; border-bottom: 1px solid var(--border-color-primary);
+    vertical-align: top; overflow-wrap: anywhere; }
+.plain-table tr:last-child td { border-bottom: none; }
+.plain-table .number { text-align: right; white-space: nowrap; }
+.plain-table .code { font-family: var(--font-mono); font-size: .8rem; color: var(--body-text-color-subdued); }
+.plain-table .short { white-space: nowrap; }
+.notice + .notice, .notice + .plain-table { margin-top: 8px; }
+.clip-text { font-size: 1.05rem; margin: 0 0 4px; }
+.subdued { color: var(--body-text-color-subdued); font-size: .88rem; margin: 0 0 8px; }
+.confirm { gap: 8px; }
+
 .next-step { align-self: flex-end; flex: 0 0 auto !important; width: fit-content; }
 """

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import html
 from collections.abc import Sequence
-from typing import Any
 
 import gradio as gr
 
@@ -21,11 +21,11 @@ from ..controls import Form
 from ..dataset_view import build_report
 from ..feedback import JobPanel, duration, guide, help_box, notice, size
 from ..recordings import RecordingBook
+from ..tables import as_table
 from ..uploads import add_samples
 
-RECORDING_COLUMNS = ("File", "Duration", "Rate", "Channels", "Format", "Loudness", "")
+RECORDING_COLUMNS = ("File", "Duration", "Rate", "Channels", "Format", "Loudness", "Note")
 NOT_BUILT_YET = ("bpe_tokenizer",)
-SOURCES_COLUMNS = ("File", "Length", "Clips", "Text by", "Loudness", "Notes")
 
 
 def build(page: Page) -> None:
@@ -49,17 +49,10 @@ def _build_intake(page: Page) -> None:
             upload = gr.File(
                 label="Upload New Audio Samples", file_count="multiple", height=170, elem_id="upload-samples"
             )
-            gr.HTML(
-                notice(f"Or copy files to {page.ws.samples.relative_to(page.ws.root)}/ in the program's folder."),
-                padding=False,
-            )
+            gr.HTML(f'<p class="subdued">Or copy files into {html.escape(str(page.ws.samples))}.</p>')
         with gr.Column(scale=5):
-            total = gr.HTML(padding=False)
-            table = gr.Dataframe(
-                headers=list(RECORDING_COLUMNS), interactive=False, max_height=280, show_label=False,
-                elem_id="recordings", wrap=True,
-            )  # fmt: skip
-    page.watch(lambda project: book.key(), lambda project: _show_recordings(book), [total, table])
+            table = gr.HTML(elem_id="recordings")
+    page.watch(lambda project: book.key(), lambda project: _show_recordings(book), [table])
     page.on(upload.upload, lambda project, files: _take_in(page, files), [upload], [upload])
     with gr.Row():
         confirmed_button(
@@ -85,10 +78,11 @@ def _take_in(page: Page, files: Sequence[str] | None) -> None:
         gr.Info(f"There already, and not added again: {', '.join(known)}.", duration=8)
 
 
-def _show_recordings(book: RecordingBook) -> tuple[str, Any]:
+def _show_recordings(book: RecordingBook) -> str:
     recordings = book.recordings()
     rows = [_recording_row(recording, book.is_measured(recording)) for recording in recordings]
-    return _total(recordings), gr.Dataframe(rows, headers=list(RECORDING_COLUMNS), visible=bool(rows))
+    looks = {1: "number", 2: "number", 3: "short", 4: "short", 5: "number"}
+    return _total(recordings) + as_table(RECORDING_COLUMNS, rows, looks)
 
 
 def _recording_row(recording: Recording, measured: bool) -> list[str]:

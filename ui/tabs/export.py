@@ -22,6 +22,7 @@ from ..context import Page, stamp
 from ..controls import Form
 from ..feedback import JobPanel, help_box, notice, size
 from ..references import ReferenceChoice
+from ..tables import as_table
 
 FILE_COLUMNS = ("File", "Size", "SHA-256")
 OVERWRITE = [("Do not overwrite existing files", False), ("Overwrite existing files", True)]
@@ -91,10 +92,7 @@ def _build_result(page: Page, panel: JobPanel) -> None:
     summary = gr.HTML(padding=False, elem_id="export-summary")
     with gr.Column(visible=False) as whole:
         spoken = gr.Audio(label="What the exported voice said", interactive=False, elem_id="export-spoken")
-        files = gr.Dataframe(
-            headers=list(FILE_COLUMNS), interactive=False, max_height=300, show_label=False, elem_id="export-files",
-            column_widths=["44%", "14%", "42%"],
-        )  # fmt: skip
+        files = gr.HTML(elem_id="export-files")
         with gr.Accordion("Clips of this voice (audio_report.txt)", open=False):
             report = gr.Textbox(show_label=False, lines=14, max_lines=14, interactive=False, elem_classes="log")
 
@@ -120,7 +118,7 @@ def _show_export(page: Page, status: JobStatus | None) -> tuple[Any, ...]:
         notice(words, "ok"),
         gr.Column(visible=True),
         page.playable(folder / exported["spoken"]) if exported["spoken"] else None,
-        gr.Dataframe(rows, headers=list(FILE_COLUMNS)),
+        as_table(FILE_COLUMNS, rows, {1: "number", 2: "code"}),
         _read_report(folder),
     )
 
