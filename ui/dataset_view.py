@@ -88,7 +88,7 @@ def _show_report(page: Page, project: str, status: JobStatus | None) -> tuple[An
         show(clip_lengths(report.rows, limits if settings.max_seconds else None)),
         show(loudness_and_noise(report.rows)),
         gr.Accordion(f"Left out ({len(rows)})", visible=bool(rows)),
-        as_table(REJECTED_COLUMNS, rows, {1: "number", 2: "number"}),
+        as_table(REJECTED_COLUMNS, rows, {0: "name", 1: "number", 2: "number"}),
     )
 
 

@@ -143,9 +143,10 @@ button.secondary:disabled { background: var(--button-secondary-background-fill);
 .plain-table table { width: 100%; border-collapse: collapse; font-size: .92rem; }
 .plain-table th { position: sticky; top: 0; text-align: left; font-weight: 600; white-space: nowrap;
     background: var(--background-fill-secondary); }
-.plain-table th, .plain-table td { padding: 6px 12px; border-bottom: 1px solid var(--border-color-primary);
-    vertical-align: top; overflow-wrap: anywhere; }
-.plain-table tr:last-child td { border-bottom: none; }
+.plain-table table th, .plain-table table td { padding: 6px 12px; vertical-align: top; overflow-wrap: anywhere;
+    border-width: 0 0 1px; border-color: var(--border-color-primary); }
+.plain-table table tr:last-child td { border-bottom-width: 0; }
+.plain-table .name { min-width: 11em; }
 .plain-table .number { text-align: right; white-space: nowrap; }
 .plain-table .code { font-family: var(--font-mono); font-size: .8rem; color: var(--body-text-color-subdued); }
 .plain-table .short { white-space: nowrap; }

@@ -81,7 +81,7 @@ def _take_in(page: Page, files: Sequence[str] | None) -> None:
 def _show_recordings(book: RecordingBook) -> str:
     recordings = book.recordings()
     rows = [_recording_row(recording, book.is_measured(recording)) for recording in recordings]
-    looks = {1: "number", 2: "number", 3: "short", 4: "short", 5: "number"}
+    looks = {0: "name", 1: "number", 2: "number", 3: "short", 4: "short", 5: "number"}
     return _total(recordings) + as_table(RECORDING_COLUMNS, rows, looks)
 
 

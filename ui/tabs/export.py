@@ -118,7 +118,7 @@ def _show_export(page: Page, status: JobStatus | None) -> tuple[Any, ...]:
         notice(words, "ok"),
         gr.Column(visible=True),
         page.playable(folder / exported["spoken"]) if exported["spoken"] else None,
-        as_table(FILE_COLUMNS, rows, {1: "number", 2: "code"}),
+        as_table(FILE_COLUMNS, rows, {0: "name", 1: "number", 2: "code"}),
         _read_report(folder),
     )
 
