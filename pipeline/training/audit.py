@@ -67,6 +67,11 @@ class Audit:
     def seconds(self) -> Seconds:
         return sum(clip.seconds for clip in self.train)
 
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person must know before training: a sentence for every row that isn't used."""
+        return tuple(f"“{row.source}” isn't used: {row.reason}." for row in self.rejected)
+
 
 class Auditor:
     """Judges rows one by one. Decodes each clip into the cache on the way."""

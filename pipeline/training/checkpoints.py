@@ -18,6 +18,7 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -242,14 +243,17 @@ def space_needed(model: nn.Module, optimizer: str) -> SpaceNeeded:
     return SpaceNeeded(best=everything, last=trained * (1 + _OPTIMIZER_TENSORS.get(optimizer, 2)))
 
 
-def check_space(files: RunFiles, needed: SpaceNeeded) -> str:
-    """Return a sentence on needed and free space. Raises TrainingError where it isn't enough."""
-    free = shutil.disk_usage(files.folder).free
-    missing = needed.peak - used_space(files) + _RESERVE - free
+def check_space(folder: Path, needed: SpaceNeeded, used: int = 0) -> str:
+    """Return a sentence on needed and free space; `used` is what the run takes already.
+
+    Raises TrainingError where it isn't enough.
+    """
+    free = shutil.disk_usage(folder).free
+    missing = needed.peak - used + _RESERVE - free
     if missing > 0:
         raise TrainingError(
             f"The disk is too full: the checkpoints need {needed.peak / GIB:.1f} GiB while they are written, and "
-            f"{free / GIB:.1f} GiB are free in {files.folder}. "
+            f"{free / GIB:.1f} GiB are free in {folder}. "
             f"Free {missing / GIB:.1f} GiB or choose another workspace."
         )
     return (

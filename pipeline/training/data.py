@@ -6,6 +6,7 @@ is its conditioning from (seed, epoch, clip). So a run that was killed goes on b
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -127,18 +128,30 @@ class LoaderOptions:
     """How batches are prepared beside the training."""
 
     workers: int = 0
-    files_for_sharing: bool = False  # not shared memory, of which containers have little
+    no_shared_memory: bool = False  # workers send batches through pipes: some containers have little of it
+
+
+class _AsBytes:
+    """Data whose batches travel as bytes. Tensors would be put into shared memory on their way."""
+
+    def __init__(self, data: TrainingData) -> None:
+        self._data = data
+
+    def __getitem__(self, key: BatchKey) -> bytes:
+        return pickle.dumps(self._data[key])
 
 
 def load_batches(data: TrainingData, keys: Sequence[BatchKey], options: LoaderOptions) -> Iterator[Batch]:
     """Yield the batches of those keys in their order, prepared ahead by workers if there are any."""
-    if options.files_for_sharing:
-        torch.multiprocessing.set_sharing_strategy("file_system")
+    as_bytes = options.no_shared_memory and options.workers > 0
+    source: Any = _AsBytes(data) if as_bytes else data
+    order: Any = keys
     loader = torch.utils.data.DataLoader(
-        data,
-        sampler=keys,
+        source,
+        sampler=order,
         batch_size=None,
         num_workers=options.workers,
         generator=torch.Generator(),  # of its own: iterating must not draw from the global random state
     )
-    yield from loader
+    for batch in loader:
+        yield pickle.loads(batch) if as_bytes else batch

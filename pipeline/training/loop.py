@@ -258,9 +258,10 @@ class Trainer:
             )
         self.at.batch_size = -(-self.at.batch_size // 2)
         accumulation = -(-self.step_size // self.at.batch_size)
-        self.warn(
+        self.log.warn(
             f"Memory ran out: from step {self.at.step + 1} on, {self.at.batch_size} clips are computed at once and "
-            f"{accumulation} such batches make a step. The result is the same; it takes a little longer."
+            f"{accumulation} such batches make a step. The result is the same; it takes a little longer.",
+            self.at,
         )
 
     def _vram(self) -> int | None:
@@ -331,7 +332,7 @@ class Trainer:
         try:
             path = self.work.sampler.speak(epoch, str(self.device))
         except FinetuneError as fault:
-            self.warn(f"No sentence was spoken after epoch {epoch}: {fault}")
+            self.log.warn(f"No sentence was spoken after epoch {epoch}: {fault}", self.at)
             return
         self.progress.event("sample", epoch=epoch, path=str(path))
 
@@ -346,7 +347,8 @@ class Trainer:
         """Where it was stopped before the first epoch's end, keep the weights as they are rather than none."""
         if self.at.best is None and self.at.step > 0:
             self.keeper.remember_best()
-            self.warn("Stopped before the first epoch's end: the model that is kept was not compared with others.")
+            sentence = "Stopped before the first epoch's end: the model that is kept was not compared with others."
+            self.log.warn(sentence, self.at)
 
     def what_is_kept(self) -> str:
         if not self.work.files.last_state.is_file():
@@ -354,10 +356,6 @@ class Trainer:
         return "What was saved last is whole: go on from there with “Continue Previous Project”."
 
     # ---- Telling ------------------------------------------------------------------------------------------------
-
-    def warn(self, sentence: str) -> None:
-        self.at.warnings.append(sentence)
-        self.log.write(f"Warning: {sentence}")
 
     def _tell(self, point: StepPoint, steps: int) -> None:
         self.log.point(point)

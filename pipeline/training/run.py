@@ -6,11 +6,10 @@ import dataclasses
 import hashlib
 import json
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import psutil
 import torch
@@ -18,13 +17,14 @@ import torch
 from ..base_models import resolve_base
 from ..device import pick_device
 from ..errors import DatasetMissingError, SettingError, TrainingError
+from ..languages import LANGUAGES
 from ..options import TrainConfig
 from ..progress import Progress
-from ..records import TrainReport, from_json, to_json
-from ..workspace import Workspace, read_json, write_json, write_text
+from ..records import Run, TrainReport, from_json, to_json
+from ..workspace import Project, Workspace, read_json, write_json, write_text
 from .audit import Audit, AuditLimits, Auditor, TrainClip
 from .cache import ClipCache, codes_key
-from .checkpoints import GIB, Standing, check_space, load_last, space_needed, used_space
+from .checkpoints import GIB, EpochSums, Standing, check_space, load_last, space_needed, used_space
 from .data import TrainingData, steps_in_epoch
 from .loop import Trainer, Work
 from .lora import add_lora
@@ -48,20 +48,24 @@ def train(ws: Workspace, config: TrainConfig, progress: Progress) -> TrainReport
     training can't start or go on, and Stopped where it was asked to stop before the first step.
     """
     _use_all_cores()
-    request = _open_run(ws, config) if config.continue_run else _new_run(ws, config, progress)
-    config, files = request.config, request.files
-    progress.log(f"Run “{files.folder.name}” of project “{config.project}”, base model {config.base}")
-    prepared = _prepare(ws, request, progress)
+    earlier = find_run(ws, config.project, config.run) if config.continue_run else None
+    request = _continued(ws, config, earlier) if earlier else new_request(ws, config, progress)
+    prepared = prepare(ws, request, progress)
+    files = RunFiles(earlier.path if earlier else new_run_folder(ws.project(config.project)))
+    _write_settings(files, request, prepared)
+    progress.log(f"Run “{files.folder.name}” of project “{config.project}”, base model {request.config.base}")
     saved = load_last(files)
     standing, tensors = saved if saved else (Standing(), None)
     log = RunLog(files, progress, standing.metrics_bytes, standing.step)
+    _compare_data(standing, prepared.audit, log)
     try:
-        trainer = _build_trainer(prepared, request, standing, log, progress)
+        work = make_work(prepared, request, files)
+        trainer = Trainer(work, standing, log, progress)
         if tensors is not None:
             trainer.keeper.restore(tensors)
             log.write(f"Going on from step {standing.step}, in epoch {standing.epoch}.")
         stopped = trainer.run()
-        report = _report(trainer, stopped)
+        report = _report(trainer, stopped, prepared.audit.warnings)
         write_text(files.report, to_json(report, indent=1) + "\n")
         log.write(f"The checkpoints take {used_space(files) / GIB:.2f} GiB.")
         log.write(f"{report.verdict} It took {in_words(report.seconds)}.")
@@ -75,40 +79,74 @@ def train(ws: Workspace, config: TrainConfig, progress: Progress) -> TrainReport
 
 @dataclass(frozen=True)
 class Request:
-    """The run's settings as they count, its folder and its base model's."""
+    """The settings as they count, and the base model's folder."""
 
     config: TrainConfig
-    files: RunFiles
     base: Path
+    used: int = 0  # bytes that the run's checkpoints take already
 
 
-def _new_run(ws: Workspace, config: TrainConfig, progress: Progress) -> Request:
+def new_request(ws: Workspace, config: TrainConfig, progress: Progress) -> Request:
     project = ws.project(config.project)
-    if not config.train_csv and not project.has_dataset:
-        raise DatasetMissingError(project.name)
+    find_dataset(project, config)  # before a base model is made for nothing
     base = resolve_base(ws, config.base, progress)
-    config = dataclasses.replace(config, project=project.name, base=str(base), device=pick_device(config.device))
-    files = RunFiles(new_run_folder(project))
-    shutil.copyfile(base / "config.json", files.config)
-    shutil.copyfile(base / "vocab.json", files.vocab)
-    write_json(files.train_config, json.loads(to_json(config)))
-    return Request(config, files, base)
+    device = pick_device(config.device)
+    return Request(dataclasses.replace(config, project=project.name, base=str(base), device=device), base)
 
 
-def _open_run(ws: Workspace, config: TrainConfig) -> Request:
-    """Return the run to go on with, by its own settings; only more epochs and what changes no result are taken."""
-    run = find_run(ws, config.project, config.run)
+def _continued(ws: Workspace, config: TrainConfig, run: Run) -> Request:
+    """Return the run's own settings; only more epochs, and what changes no result, are taken from the new ones."""
     files = RunFiles(run.path)
     begun = from_json(TrainConfig, json.dumps(read_json(files.train_config)))
     taken = {name: getattr(config, name) for name in _MAY_CHANGE}
     taken["epochs"] = max(begun.epochs, config.epochs)
     taken["device"] = pick_device(config.device)
     begun = dataclasses.replace(begun, **taken, continue_run=True)
-    write_json(files.train_config, json.loads(to_json(begun)))
-    return Request(begun, files, resolve_base(ws, begun.base))
+    return Request(begun, resolve_base(ws, begun.base), used_space(files))
+
+
+def _write_settings(files: RunFiles, request: Request, prepared: Prepared) -> None:
+    """Write what the run is made with; train_config.json last, for its presence makes the folder a run."""
+    for source, copy in (("config.json", files.config), ("vocab.json", files.vocab)):
+        if not copy.is_file():
+            write_text(copy, (request.base / source).read_text(encoding="utf-8"))
+    write_json(files.audit, prepared.summary)
+    write_json(files.train_config, json.loads(to_json(request.config)))
 
 
 # ---- Before the first step ----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Where the rows are, and what language they are in."""
+
+    train_csv: Path
+    eval_csv: Path
+    language: str
+
+
+def find_dataset(project: Project, config: TrainConfig) -> Dataset:
+    """Return the project's dataset, or that of the settings: its language is in the lang.txt beside it, or else the
+    project's. Raises DatasetMissingError, or TrainingError where a part of it isn't named.
+    """
+    if not config.train_csv:
+        if not project.has_dataset:
+            raise DatasetMissingError(project.name)
+        return Dataset(project.train_csv, Path(config.eval_csv or project.eval_csv), project.language)
+    train_csv = Path(config.train_csv).expanduser()
+    eval_csv = Path(config.eval_csv).expanduser() if config.eval_csv else train_csv.with_name(project.eval_csv.name)
+    if not eval_csv.is_file():
+        raise TrainingError(f"“{train_csv}” needs clips to evaluate with: give an “Eval CSV file path” too.")
+    for beside in (train_csv.with_name(project.language_file.name), project.language_file):
+        if beside.is_file():
+            language = beside.read_text(encoding="utf-8").strip()
+            if language in LANGUAGES:
+                return Dataset(train_csv, eval_csv, language)
+            raise TrainingError(f"“{beside}” names the language “{language}”, which XTTS doesn't know.")
+    raise TrainingError(
+        f"The language of “{train_csv}” isn't known: write its code, such as en, into a file lang.txt beside it."
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,40 +157,40 @@ class Prepared:
     audit: Audit
     cache: ClipCache
     language: str
+    summary: dict[str, Any]  # of the audit, for audit.json and the page
 
 
-def _prepare(ws: Workspace, request: Request, progress: Progress) -> Prepared:
+def prepare(ws: Workspace, request: Request, progress: Progress) -> Prepared:
     """Load the model, judge the dataset, compute what codes are missing, see that the disk has room."""
-    config, files = request.config, request.files
+    config = request.config
     progress.update(None, "Loading the base model")
     xtts = load_model(request.base)
     progress.check()
     project = ws.project(config.project)
     cache = ClipCache(project.cache / "training", codes_key(request.base))
-    language = project.language if project.has_dataset else "en"
-    limits = AuditLimits(language, config.max_audio_seconds, xtts.gpt.max_mel_tokens)
-    csvs = Path(config.train_csv or project.train_csv), Path(config.eval_csv or project.eval_csv)
-    audit = Auditor(cache, xtts.tokenizer, limits).audit(*csvs, progress)
-    _tell_audit(audit, config, files, progress)
+    dataset = find_dataset(project, config)
+    limits = AuditLimits(dataset.language, config.max_audio_seconds, xtts.gpt.max_mel_tokens)
+    audit = Auditor(cache, xtts.tokenizer, limits).audit(dataset.train_csv, dataset.eval_csv, progress)
+    summary = _tell_audit(audit, config, progress)
     encoder = Encoder(request.base, xtts.gpt.num_audio_tokens, config.device)
     encoded = encoder.encode_missing((*audit.train, *audit.eval), cache, progress)
     progress.log(f"Audio codes: {encoded} clips computed, the others were kept from before.", kind="Data Processing")
     if config.lora:
         add_lora(xtts.gpt, config.lora_rank, config.seed)
-    progress.log(check_space(files, space_needed(xtts, config.optimizer)))
-    return Prepared(xtts, audit, cache, language)
+    progress.log(check_space(project.path, space_needed(xtts, config.optimizer), request.used))
+    return Prepared(xtts, audit, cache, dataset.language, summary)
 
 
-def _tell_audit(audit: Audit, config: TrainConfig, files: RunFiles, progress: Progress) -> None:
+def _tell_audit(audit: Audit, config: TrainConfig, progress: Progress) -> dict[str, Any]:
     """Say what will be trained on, and every row that won't."""
     steps = steps_in_epoch(len(audit.train), config.batch_size * config.grad_accumulation)
     progress.log(
         f"{len(audit.train)} clips ({in_words(audit.seconds)}) to train on, {len(audit.eval)} to evaluate with; "
         f"{steps} steps an epoch, {steps * config.epochs} steps in {config.epochs} epochs."
     )
-    for row in audit.rejected:
-        progress.log(f"Warning: “{row.source}” isn't used: {row.reason}.", kind="Data Processing")
-    data = {
+    for sentence in audit.warnings:
+        progress.log(f"Warning: {sentence}", kind="Data Processing")
+    summary = {
         "train": len(audit.train),
         "eval": len(audit.eval),
         "seconds": round(audit.seconds, 3),
@@ -160,16 +198,14 @@ def _tell_audit(audit: Audit, config: TrainConfig, files: RunFiles, progress: Pr
         "steps": steps * config.epochs,
         "rejected": [dataclasses.asdict(row) for row in audit.rejected],
     }
-    write_json(files.audit, data)
-    progress.event("audit", **data)
+    progress.event("audit", **summary)
+    return summary
 
 
 # ---- The trainer and its report -----------------------------------------------------------------------------------
 
 
-def _build_trainer(
-    prepared: Prepared, request: Request, standing: Standing, log: RunLog, progress: Progress
-) -> Trainer:
+def make_work(prepared: Prepared, request: Request, files: RunFiles) -> Work:
     config, xtts, audit = request.config, prepared.xtts, prepared.audit
     marks = Marks.of(xtts.gpt)
     train_data = TrainingData(audit.train, prepared.cache, marks, config.seed)
@@ -177,36 +213,28 @@ def _build_trainer(
     train_data.another_clip = eval_data.another_clip = config.conditioning == "another clip"
     sampler = None
     if config.speak_samples:
-        sampler = Sampler(xtts, request.files, choose_sentence(config, audit.eval, prepared.language))
-    work = Work(
+        sampler = Sampler(xtts, files, choose_sentence(config, audit.eval, prepared.language))
+    return Work(
         xtts=xtts,
         mel=conditioning_mel(request.base),
         train=train_data,
         eval=eval_data,
         config=config,
-        files=request.files,
+        files=files,
         precision=choose_precision(config.precision, config.device),
         sampler=sampler,
     )
-    _compare_data(standing, audit, progress)
-    trainer = Trainer(work, standing, log, progress)
-    for row in audit.rejected:
-        sentence = f"“{row.source}” isn't used: {row.reason}."
-        if sentence not in standing.warnings:
-            standing.warnings.append(sentence)
-    return trainer
 
 
-def _compare_data(standing: Standing, audit: Audit, progress: Progress) -> None:
+def _compare_data(standing: Standing, audit: Audit, log: RunLog) -> None:
     """Where the clips have changed since the run was saved, begin its epoch again, and say so."""
     train_data, eval_data = fingerprint(audit.train), fingerprint(audit.eval)
-    if standing.data and standing.data != train_data:
-        progress.log("Warning: the training clips have changed since; the epoch begins again with those there are.")
-        standing.done = 0
-        standing.sums = type(standing.sums)()
-    if standing.eval_data and standing.eval_data != eval_data:
-        progress.log("Warning: the evaluation clips have changed since; the best model is chosen anew from here on.")
+    if standing.data not in ("", train_data):
+        standing.done, standing.sums = 0, EpochSums()
+        log.warn("The training clips have changed since: the epoch begins again, with those there are now.", standing)
+    if standing.eval_data not in ("", eval_data):
         standing.best = None
+        log.warn("The evaluation clips have changed since: the best model is chosen anew from here on.", standing)
     standing.data, standing.eval_data = train_data, eval_data
 
 
@@ -216,7 +244,7 @@ def fingerprint(clips: Sequence[TrainClip]) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _report(trainer: Trainer, stopped: bool) -> TrainReport:
+def _report(trainer: Trainer, stopped: bool, warnings: tuple[str, ...]) -> TrainReport:
     at, files = trainer.at, trainer.work.files
     best = at.best or at.first
     if best is None or at.first is None:
@@ -233,7 +261,7 @@ def _report(trainer: Trainer, stopped: bool) -> TrainReport:
         best_model=str(files.best_model) if files.best_model.is_file() else "",
         stopped=stopped,
         verdict=trainer.verdict().sentence,
-        warnings=tuple(at.warnings),
+        warnings=(*warnings, *at.warnings),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ..progress import Progress
 from ..records import Seconds
+from .checkpoints import Standing
 from .metrics import EvaluationPoint, MetricsWriter, StepPoint
 from .runs import RunFiles
 from .tensorboard import TensorBoardWriter
@@ -38,6 +39,11 @@ class RunLog:
             file.write(f"{sentence}\n")
         if on_screen:
             self._progress.log(sentence.strip(), kind="Model Operations")
+
+    def warn(self, sentence: str, standing: Standing) -> None:
+        """Say what a person must know, now and in the report."""
+        standing.warnings.append(sentence)
+        self.write(f"Warning: {sentence}")
 
     def point(self, point: StepPoint | EvaluationPoint) -> None:
         """Add figures to metrics.jsonl and TensorBoard."""
