@@ -31,7 +31,7 @@ new ResizeObserver(() => {
 """
 
 
-def live_plot(height: int = 300, **look: Any) -> Any:
+def live_plot(height: int = 320, **look: Any) -> Any:
     """Return a component that shows a figure: give it `show(figure)` as its value. `look` goes to gr.HTML."""
     import gradio as gr
 

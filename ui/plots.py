@@ -26,7 +26,7 @@ BLUE, ORANGE, GREEN, RED, PURPLE = "#3b82f6", "#d97706", "#0d9f6e", "#e5484d", "
 TEXT = "#748094"
 GRID = "rgba(128, 140, 160, 0.22)"
 FAINT_BLUE = "rgba(59, 130, 246, 0.18)"
-HEIGHT = 300  # pixels
+HEIGHT = 320  # pixels
 MOST_DRAWN = 1500  # clips in a scatter, so that it stays quick
 GIB = 1 << 30
 
@@ -80,10 +80,11 @@ def average_losses(metrics: Metrics) -> go.Figure:
     epochs = [point.epoch for point in points]
     traces = [
         _line(epochs, [point.eval_loss for point in points], "loss", BLUE, markers=True),
-        _line(epochs, [point.eval_loss_mel_ce for point in points], "speech (mel)", ORANGE, markers=True, dash="dot"),
-        _line(epochs, [point.eval_loss_text_ce for point in points], "text", GREEN, markers=True, dash="dot"),
+        _line(epochs, [point.eval_loss_mel_ce for point in points], "speech", ORANGE, markers=True, dash="dot"),
+        _line(epochs, [point.eval_loss_text_ce for point in points], "text (right)", GREEN, markers=True, dash="dot"),
     ]
-    return _figure("average_losses", traces, empty=not points, note="The first point comes after the first epoch.")
+    note = "The first point comes after the first epoch."
+    return _text_on_the_right(_figure("average_losses", traces, empty=not points, note=note))
 
 
 def step_losses(metrics: Metrics) -> go.Figure:
@@ -94,8 +95,8 @@ def step_losses(metrics: Metrics) -> go.Figure:
     traces = [
         *_band(metrics, "loss", FAINT_BLUE),
         _line(metrics.step, smoothed(loss.mean), "loss", BLUE),
-        _line(metrics.step, smoothed(metrics.series["loss_mel_ce"].mean), "speech (mel)", ORANGE, dash="dot"),
-        _line(metrics.step, smoothed(metrics.series["loss_text_ce"].mean), "text", GREEN, dash="dot"),
+        _line(metrics.step, smoothed(metrics.series["loss_mel_ce"].mean), "speech", ORANGE, dash="dot"),
+        _line(metrics.step, smoothed(metrics.series["loss_text_ce"].mean), "text (right)", GREEN, dash="dot"),
         go.Scatter(
             x=faults,
             y=[ground] * len(faults),
@@ -105,7 +106,14 @@ def step_losses(metrics: Metrics) -> go.Figure:
             showlegend=bool(faults),
         ),
     ]
-    return _figure("step_losses", traces, empty=metrics.steps == 0)
+    return _text_on_the_right(_figure("step_losses", traces, empty=metrics.steps == 0))
+
+
+def _text_on_the_right(figure: go.Figure) -> go.Figure:
+    """Give the text loss an axis of its own: it counts a hundredth of the loss and would lie flat on the ground."""
+    figure.update_traces(yaxis="y2", selector={"name": "text (right)"})
+    side = {"overlaying": "y", "side": "right", "showgrid": False, "zeroline": False, "nticks": 5, "tickmode": "auto"}
+    return figure.update_layout(yaxis2={**side, "title": {"text": "text loss, weighted"}}, margin_r=64)
 
 
 def learning_rate(metrics: Metrics) -> go.Figure:
@@ -285,20 +293,28 @@ def _draw(axes: Axes, traces: list[go.Scatter], *, empty: bool = False, note: st
     line = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "automargin": True}
     figure.update_layout(
         template="none",
-        title={"text": axes.title, "x": 0.01, "xanchor": "left", "font": {"size": 14}},
+        title={"text": axes.title, "x": 0.01, "xanchor": "left", "y": 0.97, "yanchor": "top", "font": {"size": 14}},
         font={"color": TEXT, "size": 12, "family": "system-ui, sans-serif"},
         height=HEIGHT,
-        margin={"l": 56, "r": 16, "t": 44, "b": 44},
+        margin={"l": 56, "r": 16, "t": 62, "b": 44},
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom", "traceorder": "normal"},
+        legend={
+            "orientation": "h",
+            "x": 0,
+            "xanchor": "left",
+            "y": 1.01,
+            "yanchor": "bottom",
+            "traceorder": "normal",
+            "font": {"size": 11},
+        },
         modebar={"bgcolor": "rgba(0,0,0,0)", "color": TEXT, "activecolor": BLUE},
         hovermode="x unified",
         # Plotly draws its labels on the trace's colour or on white: both themes need one background that carries TEXT.
         hoverlabel={"bgcolor": "#1f2937", "bordercolor": "#1f2937", "font": {"color": "#f3f4f6"}},
         uirevision=axes.title,
         xaxis={**line, "title": {"text": axes.x}, "rangemode": "normal"},
-        yaxis={**line, "title": {"text": axes.y}, "type": "log" if axes.log_y else "linear"},
+        yaxis={**line, "title": {"text": axes.y, "standoff": 10}, "type": "log" if axes.log_y else "linear"},
     )
     if axes.x in ("epoch", "step"):
         figure.update_xaxes(tickformat="d")

@@ -12,8 +12,8 @@ The rule. Let `patience` be P evaluations (one an epoch).
    CERTAIN standard errors, and SURE_OF_TURN for the turn, because the lowest of many is low by chance.
 4. Overtrained since the turn: it lies P evaluations or more back, and the smoothed loss has risen by more than RISE.
 5. Improving: the lowest smoothed loss of the last P evaluations is lower by more than GAIN than the lowest before.
-6. Levelled off: neither, and the noise is small enough to say that no gain of MISSED was overlooked; else it is too
-   early to tell.
+6. Levelled off since the smoothed loss came within GAIN of its lowest: neither of both, and the noise is small enough
+   to say that no gain of MISSED was overlooked; else it is too early to tell.
 
 Early stopping is the same rule: it stops when the verdict is "levelled off" or "overtrained".
 The checkpoint that is kept is always that of the lowest evaluation loss itself, not of the smoothed one.
@@ -81,8 +81,9 @@ def judge(evaluations: Sequence[EvaluationPoint], patience: int) -> Verdict:
     if trend.may_have_gained(patience):
         noisy = f"the evaluation loss goes up and down by {_percent(trend.noise)}, more than it changes otherwise"
         return Verdict("too early to tell", best.epoch, best.epoch, f"Too early to tell: {noisy}. {kept}")
+    since = recent[trend.flat_since].epoch
     flat = "the evaluation loss hardly changes any more"
-    return Verdict("levelled off", turn, best.epoch, f"Levelled off since epoch {turn}: {flat}. {kept}")
+    return Verdict("levelled off", since, best.epoch, f"Levelled off since epoch {since}: {flat}. {kept}")
 
 
 def _percent(share: float) -> str:
@@ -112,6 +113,11 @@ class _Trend:
     @property
     def rise(self) -> float:
         return float(self.smooth[-1] - self.smooth[self.turn])
+
+    @property
+    def flat_since(self) -> int:
+        """Where the smoothed loss first was about as low as it ever became."""
+        return int(np.argmax(self.smooth <= self.smooth.min() + GAIN))
 
     def overtrained(self, patience: int) -> bool:
         since = len(self.smooth) - 1 - self.turn
