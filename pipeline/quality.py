@@ -41,13 +41,14 @@ class Measure:
     floor: float  # what differs by less than this times OUTLIER never stands out, however alike the others are
     low: str  # what to say of a clip that lies far below the others
     high: str = ""  # empty: a high figure is no fault
+    fine: float = float("inf")  # from here on a figure is good, whatever the others have
 
 
 MEASURES = (
     Measure("words_per_second", "words/s", 0.4, "spoken much slower than the others", "spoken much faster"),
     Measure("loudness", "LUFS", 1.5, "much quieter than the others", "much louder than the others"),
-    Measure("snr", "dB", 3.0, "noisier than the others"),
-    Measure("similarity", "", 0.04, "sounds like another speaker"),
+    Measure("snr", "dB", 3.0, "noisier than the others", fine=30.0),
+    Measure("similarity", "", 0.04, "sounds like another speaker", fine=0.9),
 )
 
 
@@ -91,22 +92,25 @@ def frame_powers(samples: FloatArray, sample_rate: int) -> npt.NDArray[np.float6
 def estimate_snr(frames: npt.NDArray[np.float64]) -> float:
     """Return the ratio of speech to noise in dB: the noise is what the quietest tenth of the frames hold.
 
-    Speech is what the frames within 30 dB of the loudest hold. In a clip without any pause the quietest tenth is speech
-    too, so that the ratio comes out too low, never too high.
+    In a clip without any pause the quietest tenth is speech too, so that the ratio comes out too low, never too high.
     """
     if not len(frames) or frames.max() <= 0:
         return 0.0
     quietest = np.sort(frames)[: max(1, len(frames) // 10)].mean()
-    speech = frames[frames > frames.max() * 1e-3].mean()
-    return _decibels(max(speech - quietest, 0.0), quietest)
+    return _decibels(max(_speech_power(frames, quietest) - quietest, 0.0), quietest)
+
+
+def _speech_power(frames: npt.NDArray[np.float64], noise: float) -> float:
+    """Return the mean square of the frames with speech: nearer to the loudest than to the noise, and within 30 dB."""
+    loudest = float(frames.max())
+    return float(frames[frames >= max(loudest * 1e-3, (loudest * noise) ** 0.5)].mean())
 
 
 def edge_drop(frames: npt.NDArray[np.float64]) -> float:
     """Return by how many dB the louder end of a clip (its outermost 20 ms) lies below its speech."""
     if not len(frames) or frames.max() <= 0:
         return _MAX_DECIBELS
-    speech = frames[frames > frames.max() * 1e-3].mean()
-    return _decibels(speech, max(frames[0], frames[-1]))
+    return _decibels(_speech_power(frames, 0.0), max(frames[0], frames[-1]))
 
 
 def _decibels(power: float, reference: float) -> float:
@@ -163,7 +167,7 @@ def _outliers(clips: Sequence[Clip], measure: Measure) -> list[tuple[str, str]]:
     found = []
     for file, value in known:
         what = measure.low if value < middle else measure.high
-        if what and abs(value - middle) / spread > OUTLIER:
+        if what and value < measure.fine and abs(value - middle) / spread > OUTLIER:
             found.append((file, f"{what} ({value:.3g} {measure.unit}, median {middle:.3g})".replace(" ,", ",")))
     return found
 
