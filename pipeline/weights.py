@@ -8,6 +8,7 @@ files are only read.
 from __future__ import annotations
 
 import pickle
+import struct
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +28,18 @@ State = dict[str, torch.Tensor]
 
 # What a trainer's checkpoint holds beside the voice, and what generation adds to the GPT (the same tensors again).
 _NOT_WEIGHTS = ("dvae.", "torch_mel_spectrogram_", "gpt.gpt_inference.", "gpt.gpt.wte.")
+# What torch's unpickler stumbles into when bytes are missing or wrong.
+_DAMAGE = (
+    RuntimeError,
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    AssertionError,
+    struct.error,
+)
 
 
 def read_state(path: Path) -> State:
@@ -34,7 +47,7 @@ def read_state(path: Path) -> State:
 
     Raises ModelMissingError where there is no file, ModelError where it holds no XTTS weights.
     """
-    checkpoint = _read_pickle(path)
+    checkpoint = read_tensors(path)
     state = checkpoint.get("model", checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(state, Mapping):
         raise ModelError(f"“{path}” isn't an XTTS checkpoint: it holds no weights.")
@@ -49,25 +62,33 @@ def read_state(path: Path) -> State:
     return weights
 
 
-def _read_pickle(path: Path) -> Any:
-    """Unpickle nothing but tensors, plain values and Coqui's config classes."""
+def read_tensors(path: Path) -> Any:
+    """Return what torch saved, on the CPU: tensors, plain values, Coqui's config classes, nothing that could be code.
+
+    Raises ModelMissingError where there is no file, ModelError where it is broken or holds more.
+    """
     if not path.is_file():
         raise ModelMissingError(f"There is no model file “{path}”.")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError:
-        pass  # perhaps the published one, with its config
-    except (RuntimeError, EOFError, OSError, ValueError) as fault:
-        raise _broken(path) from fault
-    try:
-        with _config_classes_allowed():
+        if not _looks_saved(path):
+            raise _broken(path)
+        try:
             return torch.load(path, map_location="cpu", weights_only=True)
+        except pickle.UnpicklingError:  # perhaps the published one, with its config
+            with _config_classes_allowed():
+                return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as fault:
         raise ModelError(
             f"“{path}” isn't loaded: it holds more than weights, which could be harmful code. Use the published file."
         ) from fault
-    except (RuntimeError, EOFError, OSError, ValueError) as fault:
+    except _DAMAGE as fault:
         raise _broken(path) from fault
+
+
+def _looks_saved(path: Path) -> bool:
+    """Tell whether the file begins as torch's files do: as a zip, or before torch 1.6 as a pickle."""
+    with path.open("rb") as file:
+        return file.read(4)[:2] in (b"PK", b"\x80\x02")
 
 
 def _broken(path: Path) -> ModelError:
@@ -144,7 +165,7 @@ def load_xtts(voice: Voice, device: str = "cpu") -> Xtts:
         model.tokenizer = VoiceBpeTokenizer(vocab_file=voice.vocab)
         model.init_models()
     if "mel_stats" not in state and voice.mel_stats is not None:
-        state["mel_stats"] = torch.load(voice.mel_stats, map_location="cpu", weights_only=True)
+        state["mel_stats"] = read_tensors(voice.mel_stats)
     _fill(model, state, voice)
     with silent_transformers():
         model.eval()  # Coqui's makes the GPT ready for generation, and returns nothing

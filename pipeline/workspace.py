@@ -16,7 +16,7 @@ import os
 import shutil
 import unicodedata
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -70,7 +70,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as fault:
         raise WorkspaceError(f"“{path}” can't be written: {fault.strerror or fault}.") from fault
     finally:
-        beside.unlink(missing_ok=True)
+        with suppress(OSError):  # where not even the folder could be made
+            beside.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
