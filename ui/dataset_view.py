@@ -34,13 +34,12 @@ def build_report(page: Page, panel: JobPanel) -> None:
     with gr.Column(visible=False) as whole:
         with gr.Row():
             lengths, loudness = live_plot(), live_plot()
-        with gr.Row(equal_height=True):
-            gr.Markdown("### Clips")
-            which = gr.Radio([FLAGGED, ALL], value=ALL, show_label=False, container=False, elem_id="which-clips")
+        gr.Markdown("### Clips")
+        which = gr.Radio([ALL, FLAGGED], value=ALL, show_label=False, container=False, elem_id="which-clips")
         table = gr.Dataframe(
             headers=list(CLIP_COLUMNS), interactive=False, max_height=380, show_label=False, wrap=True,
             show_search="search", elem_id="clips", buttons=["fullscreen"],
-            column_widths=["16%", "33%", "7%", "9%", "9%", "7%", "6%", "6%", "17%"],
+            column_widths=["17%", "30%", "7%", "8%", "8%", "7%", "6%", "6%", "11%"],
         )  # fmt: skip
         _build_listening(page, table)
         with gr.Accordion("Left out", open=False) as left_out:

@@ -140,7 +140,7 @@ button.secondary:disabled { background: var(--button-secondary-background-fill);
 /* Tables to read, and those with rows to choose. */
 .plain-table { max-height: 300px; overflow: auto; border: 1px solid var(--border-color-primary);
     border-radius: var(--radius-md); background: var(--background-fill-primary); }
-.plain-table table { width: 100%; border-collapse: collapse; font-size: .92rem; }
+.plain-table table { width: 100%; border: none; border-collapse: collapse; font-size: .92rem; margin: 0; }
 .plain-table th { position: sticky; top: 0; text-align: left; font-weight: 600; white-space: nowrap;
     background: var(--background-fill-secondary); }
 .plain-table table th, .plain-table table td { padding: 6px 12px; vertical-align: top; overflow-wrap: anywhere;
@@ -150,6 +150,7 @@ button.secondary:disabled { background: var(--button-secondary-background-fill);
 .plain-table .number { text-align: right; white-space: nowrap; }
 .plain-table .code { font-family: var(--font-mono); font-size: .8rem; color: var(--body-text-color-subdued); }
 .plain-table .short { white-space: nowrap; }
+.gradio-container .header-table, .gradio-container .virtual-row { font-family: var(--font); font-size: .92rem; }
 .notice + .notice, .notice + .plain-table { margin-top: 8px; }
 .clip-text { font-size: 1.05rem; margin: 0 0 4px; }
 .subdued { color: var(--body-text-color-subdued); font-size: .88rem; margin: 0 0 8px; }
