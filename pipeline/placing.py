@@ -32,7 +32,8 @@ _WITHIN: Seconds = 0.10  # a silence within a word: half of its square in these 
 _WITHIN_FREE: Seconds = 0.06
 _WITHIN_MOST = 12.0
 _PHRASE = 0.15  # that cost's share where a “word” is a whole phrase, as with subtitles
-_WORDLESS, _WORDLESS_SPEECH, _WORDLESS_NOISE = 0.4, 3.0, 0.5  # at all, and a second
+# Sound without words: at all, for a second of noise, for speech at all (reached at 0.1 s), for a second of speech.
+_WORDLESS, _WORDLESS_NOISE, _WORDLESS_SPOKEN, _WORDLESS_SPEECH = 0.4, 0.5, 1.5, 4.0
 _WORDLESS_MOST: Seconds = 3.0
 # A silence at a boundary of this kind costs: base, for each second, up to seconds.
 _PAUSE_COSTS = {"sentence": (0.0, 0.0), "clause": (0.0, 0.3), "none": (0.5, 1.8)}
@@ -170,10 +171,9 @@ class _Costs:
         cost += _MISSED_SENTENCE * (self.sentences[inner] - self.sentences[first])
         cost += _MISSED_CLAUSE * (self.clauses[inner] - self.clauses[first])
         speech = self.speech_start[gap] - self.speech_end[before]
-        empty = _WORDLESS + np.minimum(
-            _WORDLESS_SPEECH * speech + _WORDLESS_NOISE * np.maximum(sounding - speech, 0),
-            _WORDLESS_SPEECH * _WORDLESS_MOST,
-        )
+        noise = np.maximum(sounding - speech, 0)
+        empty = _WORDLESS + _WORDLESS_SPOKEN * np.minimum(speech / 0.1, 1)
+        empty += np.minimum(_WORDLESS_SPEECH * speech + _WORDLESS_NOISE * noise, _WORDLESS_SPEECH * _WORDLESS_MOST)
         within = self.within[gap] - self.within[before + 1]
         within = within * np.where(self.phrases[last] > self.phrases[first], _PHRASE, 1.0)
         return np.where(count > 0, cost, np.where(count == 0, empty, np.inf)) + within

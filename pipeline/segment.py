@@ -40,9 +40,9 @@ _REJECT, _REJECT_WORD = 60.0, 10.0  # losing words is worse than any cut
 _GOLDEN = 0.6180339887498949  # its multiples' fractions spread evenly
 
 _SLACK: Seconds = 0.002  # times are rounded to milliseconds, and no clip may be over the limit by one sample
-_HEARD: Seconds = 0.4  # of speech without words: reported, and never within a clip
+_HEARD: Seconds = 0.25  # of speech without words: reported, and never within a clip
 _ASIDE: Seconds = 0.02  # padding keeps this far from a noise that belongs to no clip
-_QUIETER = 0.6  # the share of the padding behind which a clip may end where it is quietest
+_QUIETER = 0.7  # the share of the padding behind which a clip may end, where it is quietest
 _AROUND: Seconds = 0.3  # what a forced cut's depth is measured against
 
 FORCED_NOTE = "cut without a pause: nobody drew breath for longer than a clip may be"
@@ -265,7 +265,8 @@ def _tokens(words: Sequence[Word], task: _Task) -> DoubleArray:
     alone = np.array([max(task.count(word.text) - around, 0) for word in words], np.float64) + 1e-3
     stretches = [words[first : first + _STRETCH] for first in range(0, len(words), _STRETCH)]
     joined = sum(task.count(join_words([word.text for word in one], task.language)) - around for one in stretches)
-    return np.asarray(alone * (max(joined, 1) / alone.sum()), np.float64)
+    scaled: DoubleArray = alone * (max(joined, 1) / float(alone.sum()))
+    return scaled
 
 
 def _cheapest(cuts: _Cuts, sizes: _Sizes, limits: Limits) -> tuple[list[_Pair], list[_Pair]]:
@@ -298,7 +299,7 @@ class _Inner:
 def _targets(words: IntArray, limits: Limits) -> DoubleArray:
     """Return the wanted length of a clip for each cut it may begin at: spread evenly over what is allowed."""
     room = limits.max_seconds - limits.min_seconds
-    return limits.min_seconds + room * (0.1 + 0.8 * (words * _GOLDEN % 1.0))
+    return limits.min_seconds + room * (0.1 + 0.8 * np.asarray(words * _GOLDEN % 1.0, np.float64))
 
 
 def _clip_costs(cuts: _Cuts, starts: IntArray, end: int, rules: tuple[_Sizes, _Inner, Limits]) -> DoubleArray:
@@ -371,8 +372,8 @@ def _padded(cuts: _Cuts, pair: _Pair, envelope: Envelope, limits: Limits) -> Spa
         share = max(0.0, 1 - over / max(before + after, 1e-9))
         before, after = before * share, after * share
     quiet = Span(
-        envelope.quietest(start - before, start - _QUIETER * before) if before else start,
-        envelope.quietest(end + _QUIETER * after, end + after) if after else end,
+        envelope.outermost_quiet(start - _QUIETER * before, start - before),
+        envelope.outermost_quiet(end + _QUIETER * after, end + after),
     )
     if quiet.seconds < limits.min_seconds + _SLACK:
         quiet = Span(start - before, end + after)

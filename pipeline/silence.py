@@ -12,6 +12,8 @@ import numpy.typing as npt
 from .records import Seconds, Span
 
 DoubleArray = npt.NDArray[np.float64]
+BoolArray = npt.NDArray[np.bool_]
+IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float32]
 
 # How loud speech and background are is looked up around every moment, for both may change within a recording.
@@ -23,9 +25,13 @@ _ENOUGH: Seconds = 0.5  # of known silence makes a background level
 
 # The border between sound and silence: a share of the way from background to speech, within these (dB).
 _SHARE, _LOW, _HIGH = 0.3, 4.0, 10.0
+_FAR = 60.0  # dB under the speech: a background can't be heard any more
 _DEEPEST = 40.0  # dB under the speech: what is softer is silence in any case (a room's echo, a breath)
 _FAINT = 6.0  # dB over the border; a blip no longer than _BLIP that stays under it is nothing
 _BLIP: Seconds = 0.02
+# A sound's soft beginning and dying away belong to it: a silence's edges are drawn in to where it is this share of the
+# way from background to border, by so much at most, and leave it this share of its length.
+_SOFT, _SOFT_MOST, _SOFT_LEFT = 0.4, 0.12, 0.4
 _MIN_GAP: Seconds = 0.05
 _MIN_DETECTED: Seconds = 0.25  # a silence that only the speech detector knows, in a loud background
 
@@ -45,17 +51,16 @@ class Envelope:
         """Return the number of the hop in which the moment lies."""
         return min(max(int(time / self.hop + 1e-6), 0), max(len(self.decibels) - 1, 0))
 
-    def quietest(self, start: Seconds, end: Seconds) -> Seconds:
-        """Return the middle of the quietest hop that lies within, the middle of the stretch where none does.
-
-        Of hops equally quiet the middle one is taken.
-        """
-        first, last = int(np.ceil(start / self.hop - 1e-6)), int(end / self.hop + 1e-6)
+    def outermost_quiet(self, inner: Seconds, outer: Seconds) -> Seconds:
+        """Return the moment nearest to `outer` of those between the two that are about as quiet as the quietest."""
+        low, high = sorted((inner, outer))
+        first, last = int(np.ceil(low / self.hop - 1e-6)), int(high / self.hop + 1e-6)
         levels = self.decibels[max(first, 0) : last]
         if not len(levels):
-            return (start + end) / 2
-        lowest = np.flatnonzero(levels <= levels.min() + 0.1)
-        return float((max(first, 0) + lowest[len(lowest) // 2] + 0.5) * self.hop)
+            return outer
+        quiet = np.flatnonzero(levels <= levels.min() + 3.0)
+        number = quiet[-1] + 1 if outer >= inner else quiet[0]
+        return float((max(first, 0) + number) * self.hop)
 
 
 @dataclass(frozen=True)
@@ -85,11 +90,13 @@ def listen(envelope: Envelope, speech: Sequence[Span]) -> Sound:
     seconds = envelope.seconds
     detected = not any(span.seconds >= 0.98 * seconds for span in speech)
     spoken = _mask(speech, envelope) if detected else None
-    quiet = _quiet_frames(envelope, spoken)
+    levels = np.nan_to_num(envelope.decibels.astype(np.float64), nan=-100.0, neginf=-100.0)
+    border, soft = _borders(levels, envelope.hop, spoken)
+    quiet = _quiet_frames(levels, border, envelope.hop, spoken)
     starts, ends = _runs(quiet)
     keep = ends - starts >= _MIN_GAP / envelope.hop - 1e-6
     keep |= (starts == 0) | (ends == len(quiet))
-    starts, ends = starts[keep], ends[keep]
+    starts, ends = _drawn_in(starts[keep], ends[keep], levels > soft, envelope.hop)
     if not len(starts) or starts[0] > 0:
         starts, ends = np.insert(starts, 0, 0), np.insert(ends, 0, 0)
     if len(starts) == 1 or ends[-1] < len(quiet):
@@ -102,7 +109,7 @@ def listen(envelope: Envelope, speech: Sequence[Span]) -> Sound:
     return Sound(envelope, begins, stops, heard)
 
 
-def _mask(spans: Sequence[Span], envelope: Envelope) -> npt.NDArray[np.bool_]:
+def _mask(spans: Sequence[Span], envelope: Envelope) -> BoolArray:
     """Return for each hop whether it touches one of the spans."""
     mask = np.zeros(len(envelope.decibels), bool)
     for span in spans:
@@ -110,22 +117,18 @@ def _mask(spans: Sequence[Span], envelope: Envelope) -> npt.NDArray[np.bool_]:
     return mask
 
 
-def _quiet_frames(envelope: Envelope, spoken: npt.NDArray[np.bool_] | None) -> npt.NDArray[np.bool_]:
-    levels = np.nan_to_num(envelope.decibels.astype(np.float64), nan=-100.0, neginf=-100.0)
-    if not len(levels):
-        return np.zeros(0, bool)
-    border = _border(levels, envelope.hop, spoken)
+def _quiet_frames(levels: DoubleArray, border: DoubleArray, hop: Seconds, spoken: BoolArray | None) -> BoolArray:
     quiet = levels < border
     starts, ends = _runs(~quiet)
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
-        if end - start <= _BLIP / envelope.hop + 1e-6 and (levels[start:end] < border[start:end] + _FAINT).all():
+        if end - start <= _BLIP / hop + 1e-6 and (levels[start:end] < border[start:end] + _FAINT).all():
             quiet[start:end] = True
     if spoken is not None:
-        _add_detected(quiet, spoken, envelope.hop)
+        _add_detected(quiet, spoken, hop)
     return quiet
 
 
-def _add_detected(quiet: npt.NDArray[np.bool_], spoken: npt.NDArray[np.bool_], hop: Seconds) -> None:
+def _add_detected(quiet: BoolArray, spoken: BoolArray, hop: Seconds) -> None:
     """Add silences the detector knows and the energy doesn't show: those under music or loud noise."""
     for start, end in zip(*(edge.tolist() for edge in _runs(~spoken)), strict=True):
         if end - start < _MIN_DETECTED / hop:
@@ -135,18 +138,34 @@ def _add_detected(quiet: npt.NDArray[np.bool_], spoken: npt.NDArray[np.bool_], h
             quiet[start:end] = True
 
 
-def _runs(mask: npt.NDArray[np.bool_]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+def _runs(mask: BoolArray) -> tuple[IntArray, IntArray]:
     """Return where each run of True begins and ends."""
     edges = np.diff(np.concatenate([[0], mask.astype(np.int8), [0]]))
     return np.flatnonzero(edges == 1), np.flatnonzero(edges == -1)
 
 
-def _border(levels: DoubleArray, hop: Seconds, spoken: npt.NDArray[np.bool_] | None) -> DoubleArray:
-    """Return for each hop the level (dB) below which it is silent."""
+def _drawn_in(starts: IntArray, ends: IntArray, audible: BoolArray, hop: Seconds) -> tuple[IntArray, IntArray]:
+    """Return silences without the soft end of the sound before and the soft beginning of the sound after."""
+    starts, ends = starts.copy(), ends.copy()
+    for number, (start, end) in enumerate(zip(starts.tolist(), ends.tolist(), strict=True)):
+        most = min(round(_SOFT_MOST / hop), int((end - start) * (1 - _SOFT_LEFT) / 2))
+        if start > 0:
+            loud = audible[start : start + most]
+            starts[number] += most if loud.all() else int(loud.argmin())
+        if end < len(audible):
+            loud = audible[end - most : end][::-1]
+            ends[number] -= most if loud.all() else int(loud.argmin())
+    return starts, ends
+
+
+def _borders(levels: DoubleArray, hop: Seconds, spoken: BoolArray | None) -> tuple[DoubleArray, DoubleArray]:
+    """Return for each hop the level (dB) below which it is silent, and the softer one where nothing at all is heard."""
+    if not len(levels):
+        return levels, levels
     step, around = max(1, round(_EVERY / hop)), max(1, round(_AROUND / hop))
     centres = np.arange(0, len(levels) + step, step)
     overall = float(np.percentile(levels if spoken is None or not spoken.any() else levels[spoken], 90))
-    borders = []
+    found = []
     for centre in centres.tolist():
         window = slice(max(0, centre - around), centre + around)
         near = levels[window]
@@ -157,6 +176,8 @@ def _border(levels: DoubleArray, hop: Seconds, spoken: npt.NDArray[np.bool_] | N
             floor = float(np.median(background))
         else:
             floor = float(np.percentile(near, _FLOOR_PERCENTILE)) if len(near) else -100.0
-        floor = min(floor, loud - 10.0)
-        borders.append(max(floor + min(max(_SHARE * (loud - floor), _LOW), _HIGH), loud - _DEEPEST))
-    return np.interp(np.arange(len(levels)), centres, borders)
+        floor = max(min(floor, loud - 10.0), loud - _FAR)
+        border = max(floor + min(max(_SHARE * (loud - floor), _LOW), _HIGH), loud - _DEEPEST)
+        found.append((border, floor + _SOFT * (border - floor)))
+    border, soft = (np.interp(np.arange(len(levels)), centres, one) for one in np.array(found).T)
+    return border, soft
