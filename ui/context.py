@@ -34,7 +34,8 @@ How a tab is written. One file a tab, `ui/tabs/<name>.py`, with one function, ca
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,10 @@ def told(handler: Callable[..., Any]) -> Callable[..., Any]:
             return handler(*values)
         except FinetuneError as fault:
             gr.Warning(str(fault), duration=15)
-            return gr.skip()
+        except Exception:  # of one part of the page, which must not take the others with it
+            logging.exception("A part of the page failed")
+            gr.Warning("Something unexpected went wrong; the details are where the program was started.", duration=15)
+        return gr.skip()
 
     return telling
 
@@ -90,8 +94,9 @@ class _Watch:
     """Something on the screen that follows the disk."""
 
     key: Callable[..., Any]
+    show: Callable[..., Any]
+    outputs: Sequence[Any]
     inputs: Sequence[Any]
-    seen: gr.State  # the key this browser has been shown
 
 
 class Page:
@@ -147,8 +152,16 @@ class Page:
 
         `more` goes to Gradio. Returns what `.then` can be called on.
         """
-        more = {"show_progress": "hidden", "api_visibility": "private", **more}
-        return event(told(do), [self.project, *inputs], list(outputs) or None, **more)
+        return event(told(do), [self.project, *inputs], list(outputs) or None, **{**self._quietly, **more})
+
+    @property
+    def _quietly(self) -> dict[str, Any]:
+        """How all events of the page go. Progress is shown by the page itself.
+
+        Gradio 6.31 walks through the whole page for every component that may show progress, at every message of every
+        event; so that is one component, or each second would cost the browser a good part of itself.
+        """
+        return {"show_progress": "hidden", "show_progress_on": [self.project], "api_visibility": "private"}
 
     def watch(
         self,
@@ -158,14 +171,12 @@ class Page:
         inputs: Sequence[Any] = (),
     ) -> None:
         """Keep `outputs` as `show(project, *inputs)` says, anew whenever `key(project, *inputs)` changes."""
-        seen = gr.State("")
-        self._watches.append(_Watch(key, inputs, seen))
-        self.on(seen.change, show, inputs, outputs)
+        self._watches.append(_Watch(key, show, outputs, inputs))
 
     def next_step(self, label: str, tab: str) -> gr.Button:
         """Show a button that goes to another tab."""
         button = gr.Button(label, variant="secondary", elem_classes="next-step")
-        button.click(lambda: gr.Tabs(selected=tab), None, [self.tabs], show_progress="hidden", api_visibility="private")
+        button.click(lambda: gr.Tabs(selected=tab), None, [self.tabs], **self._quietly)
         return button
 
     def before_listening(self, do: Callable[[], None]) -> None:
@@ -177,28 +188,41 @@ class Page:
         for do in self._before_listening:
             do()
         inputs = [self.project, *(item for watch in self._watches for item in watch.inputs)]
-        look = {
-            "fn": self._look,
-            "inputs": inputs,
-            "outputs": [watch.seen for watch in self._watches],
-            "show_progress": "hidden",
-            "api_visibility": "private",
-        }
-        opening = blocks.load(open_page, None, list(opened), show_progress="hidden", api_visibility="private")
+        outputs = [item for watch in self._watches for item in watch.outputs]
+        there = gr.State([])  # the keys as they are
+        shown = gr.State([])  # the keys of what this browser shows
+        look = {"fn": self._look, "inputs": inputs, "outputs": [there], **self._quietly}
+        opening = blocks.load(open_page, None, list(opened), **self._quietly)
         opening.then(None, js=OPENED).then(**look)
         self.project.change(**look)
         gr.Timer(POLL_EVERY).tick(**look)
+        there.change(self._show, [there, shown, *inputs], [shown, *outputs], **self._quietly)
 
-    def _look(self, project: str, *values: Any) -> list[Any]:
+    def _look(self, project: str, *values: Any) -> list[str]:
         """Return the keys as they are now, in the order of the watches."""
-        keys: list[Any] = []
-        for watch in self._watches:
-            mine, values = values[: len(watch.inputs)], values[len(watch.inputs) :]
+        keys = []
+        for watch, mine in self._each(values):
             try:
                 keys.append(repr((project, watch.key(project or "", *mine))))
             except FinetuneError as fault:
                 keys.append(repr((project, str(fault))))
         return keys
+
+    def _show(self, there: list[str], shown: list[str], project: str, *values: Any) -> list[Any]:
+        """Return the values of all outputs: new ones where the key has changed, else none."""
+        shown = shown or [""] * len(self._watches)
+        values_shown: list[Any] = []
+        for (watch, mine), key, known in zip(self._each(values), there, shown, strict=True):
+            new = told(watch.show)(project or "", *mine) if key != known else gr.skip()
+            several = isinstance(new, list | tuple) and len(watch.outputs) > 1
+            values_shown += new if several else [new] * len(watch.outputs)
+        return [there, *values_shown]
+
+    def _each(self, values: Sequence[Any]) -> Iterator[tuple[_Watch, Sequence[Any]]]:
+        """Yield each watch with its own of the values."""
+        for watch in self._watches:
+            yield watch, values[: len(watch.inputs)]
+            values = values[len(watch.inputs) :]
 
     # ---- what a browser may fetch ----
 
