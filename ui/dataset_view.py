@@ -150,7 +150,7 @@ def _build_listening(page: Page, table: gr.Dataframe) -> None:
     chosen = gr.State("")  # the clip's file
     hint = gr.HTML(notice("Choose a row to hear the clip."), padding=False)
     with gr.Row(visible=False, equal_height=False) as row:
-        sound = gr.Audio(label="Clip", interactive=False, scale=3, elem_id="chosen-clip")
+        sound = gr.Audio(label="Clip", interactive=False, scale=3, elem_id="chosen-clip", buttons=["download"])
         with gr.Column(scale=2):
             about = gr.HTML(padding=False, elem_id="about-clip")
             drop = gr.Button("Drop this clip", size="sm")

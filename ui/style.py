@@ -145,6 +145,7 @@ button.secondary:disabled { background: var(--button-secondary-background-fill);
     background: var(--background-fill-secondary); }
 .plain-table table th, .plain-table table td { padding: 6px 12px; vertical-align: top; overflow-wrap: anywhere;
     border-width: 0 0 1px; border-color: var(--border-color-primary); }
+.plain-table table tr { border: none; }
 .plain-table table tr:last-child td { border-bottom-width: 0; }
 .plain-table .name { min-width: 11em; }
 .plain-table .number { text-align: right; white-space: nowrap; }
