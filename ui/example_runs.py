@@ -13,11 +13,14 @@ from dataclasses import dataclass
 import numpy as np
 import plotly.graph_objects as go
 
+from pipeline.options import SCHEDULERS
 from pipeline.training.metrics import EvaluationPoint
+from pipeline.training.schedule import StepPlan, rate_factor
 
-from .plots import BLUE, GREEN, ORANGE, RED, TEXT, train_against_eval
+from .plots import BLUE, GREEN, ORANGE, PURPLE, RED, TEXT, train_against_eval
 
 NOISE = 0.004  # relative: what evaluation on a dozen clips shows
+SHOWN_SCHEDULES = ("Cosine Annealing", "Cosine Annealing Warm Restarts", "One Cycle")  # at first; the others on a click
 Curve = Callable[[int], float]
 
 
@@ -111,6 +114,32 @@ def _make(title: str, text: str, *, train: Curve, evaluation: Curve, epochs: int
         text_part = 0.01 * loss
         points.append(EvaluationPoint(epoch * 40, epoch, loss, text_part, loss - text_part, train(epoch), best))
     return ExampleRun(title, text, tuple(points))
+
+
+def schedules_example(epochs: int = 10, steps_per_epoch: int = 30) -> go.Figure:
+    """What each scheduler makes of a learning rate of 1; a click on a name shows or hides it."""
+    plan = StepPlan(epochs * steps_per_epoch, steps_per_epoch)
+    at = range(plan.total_steps)
+    figure = train_against_eval([])
+    figure.data = []
+    figure.layout.annotations = ()
+    colors = (TEXT, GREEN, BLUE, PURPLE, RED)
+    for number, name in enumerate(SCHEDULERS):
+        figure.add_scatter(
+            x=[(step + 1) / steps_per_epoch for step in at],
+            y=[round(rate_factor(name, step, plan), 4) for step in at],
+            name=name,
+            mode="lines",
+            line={
+                "width": 2,
+                "color": colors[number % len(colors)],
+                "dash": "solid" if number < len(colors) else "dot",
+            },
+            visible=True if name in SHOWN_SCHEDULES else "legendonly",
+        )
+    figure.update_layout(title_text=f"The learning rate over {epochs} epochs", uirevision="schedules", margin_t=84)
+    figure.update_xaxes(showticklabels=True)
+    return figure.update_yaxes(title_text="share of the learning rate", showticklabels=True, rangemode="tozero")
 
 
 def minima_example() -> go.Figure:

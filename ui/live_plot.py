@@ -18,7 +18,7 @@ const config = {responsive: true, displaylogo: false,
 const draw = () => {
     if (!props.value || !window.Plotly) return;
     const figure = JSON.parse(props.value);
-    const color = getComputedStyle(element).getPropertyValue('--body-text-color-subdued').trim();
+    const color = getComputedStyle(element).getPropertyValue('--body-text-color').trim();
     if (color) figure.layout.font.color = color;
     window.Plotly.react(place, figure.data, figure.layout, config);
 };
