@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
+from glob import escape
 from pathlib import Path
 
 from .clips import ClipMaker, clip_stem
@@ -199,8 +200,12 @@ class _Work:
                 path.unlink()
         kept = {clip.file for clip in manifest.clips}
         stems = {clip_stem(one.entry.name, one.entry.sha256) for one in finished}
-        for path in self.project.wavs.glob("*.wav") if stems else ():
-            if path.stem.rpartition("_")[0] in stems and f"wavs/{path.name}" not in kept:
+        for stem in stems:
+            half_written = self.project.wavs.glob(f".{escape(stem)}_*.tmp")
+            unused = (
+                path for path in self.project.wavs.glob(f"{escape(stem)}_*.wav") if f"wavs/{path.name}" not in kept
+            )
+            for path in (*half_written, *unused):
                 path.unlink()
 
 

@@ -91,6 +91,21 @@ def journal_of(project: Project) -> Path:
     return project.cache / "dataset.journal.json"
 
 
+def report_files(project: Project) -> tuple[Path, Path]:
+    """Return the dataset's report as JSON and as CSV."""
+    return project.path / "report.json", project.path / "report.csv"
+
+
+def _written(project: Project) -> tuple[Path, ...]:
+    return (
+        project.language_file,
+        project.train_csv,
+        project.eval_csv,
+        project.dataset_manifest,
+        *report_files(project),
+    )
+
+
 # ---- Reading ------------------------------------------------------------------------------------------------------
 
 
@@ -189,12 +204,15 @@ def open_for_change(project: Project) -> Iterator[None]:
     """Keep others from changing the dataset meanwhile; finish first what a kill left undone."""
     project.cache.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(project.cache / "dataset.lock"):
-        recover(project)
+        _recover(project)
         yield
 
 
-def recover(project: Project) -> None:
-    """Do again what the journal says, if there is one."""
+def _recover(project: Project) -> None:
+    """Do again what the journal says, if there is one, and remove what a kill left half written."""
+    for path in (journal_of(project), *_written(project)):
+        for half_written in path.parent.glob(f".{path.name}.*.tmp"):
+            half_written.unlink()
     if journal_of(project).is_file():
         _apply(project, _parse(Journal, journal_of(project)))
 
@@ -219,8 +237,9 @@ def _apply(project: Project, journal: Journal) -> None:
     # The eval CSV first: a dataset counts as there when it has its train CSV.
     _write_changed(project.eval_csv, csv_text(manifest.clips, "eval"))
     _write_changed(project.train_csv, csv_text(manifest.clips, "train"))
-    _write_changed(project.path / "report.json", report_json(manifest))
-    _write_changed(project.path / "report.csv", report_csv(manifest))
+    as_json, as_csv = report_files(project)
+    _write_changed(as_json, report_json(manifest))
+    _write_changed(as_csv, report_csv(manifest))
     _move(project, journal.drop)
     write_text(project.dataset_manifest, to_json(manifest, indent=1) + "\n")
     journal_of(project).unlink()

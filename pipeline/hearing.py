@@ -81,7 +81,32 @@ def hear_recording(path: Path, ears: Ears | None, options: HearingOptions) -> He
     if ears is not None:
         words += _hear_held(held, held.seconds, ears, detector, options)
     speech = detector.finish() if detector is not None else whole_recording(seconds)
-    return Heard(seconds, tuple(words), tuple(speech), levels.finish(), meter.result(), blocks.notes)
+    notes = blocks.notes or missing_end(path)
+    return Heard(seconds, tuple(words), tuple(speech), levels.finish(), meter.result(), notes)
+
+
+def missing_end(path: Path) -> tuple[str, ...]:
+    """Say that a WAV file ends before its header says: FFmpeg takes what is there for the whole.
+
+    Programs that write to a pipe don't know the length and promise the largest there is: such headers promise nothing.
+    """
+    with path.open("rb") as file:
+        if (start := file.read(12))[:4] != b"RIFF" or start[8:] != b"WAVE":
+            return ()
+        size, per_second = path.stat().st_size, 0
+        while len(head := file.read(8)) == 8:
+            name, length = head[:4], int.from_bytes(head[4:], "little")
+            if name == b"fmt ":
+                per_second = int.from_bytes(file.read(length)[8:12], "little")
+                continue
+            missing = file.tell() + length - size
+            if name == b"data":
+                if length >= 0x7FFFF000 or not per_second or missing < per_second * 0.1:
+                    return ()
+                seconds = (length - missing) / per_second
+                return (f"it is cut short: {seconds:.1f} s of the {length / per_second:.1f} s it should have",)
+            file.seek(length + length % 2, 1)
+    return ()
 
 
 def _speech(detector: SpeechDetector | None, seconds: Seconds) -> list[Span]:
