@@ -52,6 +52,5 @@ def confirmed_button(
     page.on(button.click, begin, inputs, [sentence, question, about])
     done(page.on(confirm.click, finish, [about], [question, about]))
     for event in (keep.click, page.project.change):
-        event(lambda: (gr.Group(visible=False), None), None, [question, about], show_progress="hidden",
-              api_visibility="private")  # fmt: skip
+        page.on(event, lambda project: (gr.Group(visible=False), None), (), [question, about])
     return button

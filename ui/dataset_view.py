@@ -161,7 +161,7 @@ def _build_listening(page: Page, table: gr.Dataframe) -> None:
 
     page.on(table.select, choose, (), shown)
     page.on(drop.click, lambda project, file: _drop(page, project, file), [chosen], shown)
-    page.project.change(lambda: _no_clip(), None, shown, show_progress="hidden", api_visibility="private")
+    page.on(page.project.change, lambda project: _no_clip(), (), shown)
 
 
 def _no_clip() -> tuple[Any, ...]:

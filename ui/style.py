@@ -132,6 +132,9 @@ CSS = """
 .container > .wrap:has(input) { min-height: 40px; display: flex; flex-direction: column; justify-content: center; }
 button.secondary:disabled { background: var(--button-secondary-background-fill); }
 
+input[type=range]::-webkit-slider-thumb { border: 1px solid var(--neutral-400); }
+.table-wrap, .table-wrap th, .table-wrap td, .table-wrap td * { font-family: var(--font); }
+
 .facts { color: var(--body-text-color-subdued); margin: 0 0 8px; }
 .log textarea { font-family: var(--font-mono); font-size: .82rem; line-height: 1.45; }
 .guide { max-width: 800px; }
@@ -156,6 +159,7 @@ button.secondary:disabled { background: var(--button-secondary-background-fill);
 .clip-text { font-size: 1.05rem; margin: 0 0 4px; }
 .subdued { color: var(--body-text-color-subdued); font-size: .88rem; margin: 0 0 8px; }
 .confirm { gap: 8px; }
+.confirm > button { width: fit-content; }
 
 .next-step { align-self: flex-end; flex: 0 0 auto !important; width: fit-content; }
 """

@@ -183,18 +183,17 @@ def _build_work(page: Page) -> None:
     panel.starts(form.record, form.inputs)
     build_report(page, panel)
     with gr.Accordion("Debug Settings", open=False):
-        kinds = _build_debug_settings()
+        kinds = _build_debug_settings(page)
     panel.show_log(kinds)
     page.next_step("Next: listen and correct", "validation")
 
 
-def _build_debug_settings() -> gr.CheckboxGroup:
+def _build_debug_settings(page: Page) -> gr.CheckboxGroup:
     """Build the choice of the kinds of message that the log shows."""
     kinds = gr.CheckboxGroup(list(LOG_KINDS), value=list(LOG_KINDS), label="What the log shows", interactive=True)
     with gr.Row():
         every = gr.Button("Select All", size="sm")
         none = gr.Button("Clear All", size="sm")
-    quiet = {"show_progress": "hidden", "api_visibility": "private"}
-    every.click(lambda: list(LOG_KINDS), None, [kinds], **quiet)
-    none.click(lambda: [], None, [kinds], **quiet)
+    page.on(every.click, lambda project: list(LOG_KINDS), (), [kinds])
+    page.on(none.click, lambda project: [], (), [kinds])
     return kinds

@@ -80,13 +80,16 @@ def _suggestions(page: Page, project: Project) -> dict[str, Any]:
 
 def _build_voice(page: Page, form: Form) -> gr.Button:
     """Put the choice of a model here, and the buttons that load and unload it; return “Refresh Dropdowns”."""
-    with gr.Row(equal_height=True):
-        model = form.add("model", choices=[], allow_custom_value=True, scale=4, elem_id="voice-model")
-        device = form.add("device", scale=1, min_width=140)
-        refresh = gr.Button("Refresh Dropdowns", scale=1, min_width=160)
+    with gr.Row():
+        model = form.add(
+            "model", choices=[], allow_custom_value=True, scale=3, elem_id="voice-model",
+            info="A training run (its best model), an exported model or a base model; a path can be typed too.",
+        )  # fmt: skip
+        device = form.add("device", scale=1, min_width=140, info="Auto takes the GPU if there is one.")
     with gr.Row(elem_classes="job-buttons"):
         load = gr.Button("Load Fine-tuned XTTS model", scale=3)
         unload = gr.Button("Unload", scale=1, interactive=False)
+        refresh = gr.Button("Refresh Dropdowns", scale=1)
     status = gr.HTML(padding=False, elem_id="voice-status")
 
     def choices(project: str) -> Any:
@@ -254,7 +257,7 @@ def _build_list(page: Page, playing: gr.State) -> None:
     gr.Markdown("### Generated")
     table = gr.Dataframe(
         headers=list(SPEECH_COLUMNS), interactive=False, max_height=260, show_label=False, wrap=True,
-        elem_id="generated", column_widths=["15%", "38%", "20%", "8%", "6%", "13%"],
+        elem_id="generated", column_widths=["14%", "35%", "22%", "9%", "6%", "14%"],
     )  # fmt: skip
     page.watch(
         lambda project: speeches_key(page.open(project)) if project else (),
