@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from pipeline.audio import CLIP_RATE, write_wav
+from pipeline.options import TrainConfig
+from pipeline.progress import Progress
+from pipeline.training.checkpoints import Standing
+from pipeline.training.runlog import RunLog
+from pipeline.training.runs import RunFiles, new_run_folder
 from pipeline.workspace import Project, Workspace, write_text
+
+if TYPE_CHECKING:
+    from pipeline.training.loop import Trainer
 
 SENTENCE = (
     "the north wind and the sun were disputing which was the stronger when a traveller came along wrapped in a warm "
@@ -59,3 +68,20 @@ def make_project(ws: Workspace, name: str, train: list[ClipSpec], held_back: lis
 def add_row(csv: Path, file: str, text: str, speaker: str = "anna") -> None:
     """Add a row to a CSV, whatever is wrong with it."""
     write_text(csv, csv.read_text(encoding="utf-8") + f"{file}|{text}|{speaker}\n")
+
+
+def make_trainer(ws: Workspace, config: TrainConfig, *, dropout: bool = True) -> Trainer:
+    """Return a trainer at the start of a new run, as `train` makes it."""
+    from pipeline.training.loop import Trainer
+    from pipeline.training.run import make_work, new_request, prepare
+
+    request = new_request(ws, config, Progress())
+    prepared = prepare(ws, request, Progress())
+    files = RunFiles(new_run_folder(ws.project(config.project)))
+    write_text(files.config, (request.base / "config.json").read_text(encoding="utf-8"))
+    work = make_work(prepared, request, files)
+    if not dropout:
+        for module in work.xtts.gpt.modules():
+            if type(module).__name__.startswith("Dropout"):
+                module.p = 0.0
+    return Trainer(work, Standing(), RunLog(files, Progress(), 0, 0), Progress())

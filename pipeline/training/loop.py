@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -190,24 +190,24 @@ class Trainer:
         # The one moment of a step at which the host waits for the device.
         text, audio, grad_norm = torch.stack([*gradient.sums, norm.to(gradient.sums)]).tolist()
         losses = Losses.of(text, audio, tokens)
-        rate = self.scheduler.learning_rate
-        self._refuse_nan(losses, grad_norm, clips)
-        self.optimizer.step()
-        self.scheduler.step()
-        self.optimizer.zero_grad()
-        self.at.sums.add(text, audio, tokens)
-        return StepPoint(
+        point = StepPoint(
             step=self.at.step + 1,
             epoch=self.at.epoch,
             loss=losses.total,
             loss_text_ce=losses.text,
             loss_mel_ce=losses.audio,
-            lr=rate,
+            lr=self.scheduler.learning_rate,
             grad_norm=grad_norm,
-            step_time=time.perf_counter() - started,
+            step_time=0.0,
             loader_time=gradient.waited,
             vram=self._vram(),
         )
+        self._refuse_nan(point, clips)
+        self.optimizer.step()
+        self.scheduler.step()
+        self.optimizer.zero_grad()
+        self.at.sums.add(text, audio, tokens)
+        return replace(point, step_time=time.perf_counter() - started)
 
     def _add_up(self, step: tuple[int, ...], tokens: Tokens, batches: Iterator[Batch]) -> Gradient | None:
         """Add up the gradients of a step's batches; None where memory ran out."""
@@ -234,14 +234,15 @@ class Trainer:
         sums: Tensor = self.model(batch.packed.to(self.device), mels)
         return sums
 
-    def _refuse_nan(self, losses: Losses, grad_norm: float, clips: Sequence[TrainClip]) -> None:
+    def _refuse_nan(self, point: StepPoint, clips: Sequence[TrainClip]) -> None:
         """Stop before the weights take harm. With fp16 an infinite gradient is usual: the scaler skips that step."""
         scaled = self.accelerator.scaler is not None
-        if math.isfinite(losses.total) and (scaled or math.isfinite(grad_norm)):
+        if math.isfinite(point.loss) and (scaled or math.isfinite(point.grad_norm)):
             return
-        what = "gradient" if math.isfinite(losses.total) else "loss"
+        self.log.point(point)
+        what = "gradient" if math.isfinite(point.loss) else "loss"
         raise TrainingError(
-            f"The {what} is no longer a number at step {self.at.step + 1} (epoch {self.at.epoch}), with the clips "
+            f"The {what} is no longer a number at step {point.step} (epoch {point.epoch}), with the clips "
             f"{', '.join(clip.file for clip in clips)}: listen to them, lower the learning rate, or choose the "
             f"precision float32. {self.what_is_kept()}"
         )
@@ -274,20 +275,24 @@ class Trainer:
     # ---- An epoch's end -----------------------------------------------------------------------------------------
 
     def evaluate(self) -> Losses:
-        """Return the loss over all evaluation clips: the same loss as in training, without dropout."""
+        """Return the loss over all evaluation clips."""
+        return self.evaluate_on(self.work.eval)
+
+    def evaluate_on(self, data: TrainingData) -> Losses:
+        """Return the loss over all clips of the data: the same loss as in training, without dropout."""
         self.model.eval()
         while True:
-            keys = self.work.eval.evaluation(self.at.batch_size)
+            keys = data.evaluation(self.at.batch_size)
             try:
                 with torch.no_grad():
-                    parts = [self._sums(batch) for batch in load_batches(self.work.eval, keys, LoaderOptions())]
+                    parts = [self._sums(batch) for batch in load_batches(data, keys, LoaderOptions())]
                 break
             except RuntimeError as fault:
                 if not is_out_of_memory(fault):
                     raise
             self._halve_batch()
         text, audio = torch.stack(parts).double().sum(0).tolist()
-        return Losses.of(text, audio, Tokens.of(self.work.eval.clips))
+        return Losses.of(text, audio, Tokens.of(data.clips))
 
     def _finish_epoch(self) -> None:
         """Evaluate, keep the model if it is the best so far, speak a sentence."""
