@@ -31,7 +31,7 @@ class ServeOptions:
         if not 1 <= self.port <= 65535:
             raise SettingError(f"The port is {self.port}; it must be between 1 and 65535.")
         if self.no_auth and self.auth:
-            raise SettingError("--auth and --no-auth contradict each other: give one of them.")
+            raise SettingError(f"A login is given (--auth or {PASSWORD_VARIABLE}) and --no-auth too: give one of them.")
         if self.no_auth and self.share:
             raise SettingError("A public link always needs a password: leave out --no-auth, or leave out --share.")
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import sys
 from typing import Any
 
@@ -23,7 +21,15 @@ def build_app(ws: Workspace) -> Any:
     from . import header
     from .context import TABS, Page
     from .style import remember_tab
+    from .tabs import dataset, export, preflight, testing, training
 
+    build = {
+        "preflight": preflight.build,
+        "dataset": dataset.build,
+        "training": training.build,
+        "testing": testing.build,
+        "export": export.build,
+    }
     ws.prepare()
     with gr.Blocks(title="XTTS Finetune", analytics_enabled=False, delete_cache=(CACHE_CHECKED, CACHE_KEPT)) as blocks:
         page = Page(ws)
@@ -31,8 +37,8 @@ def build_app(ws: Workspace) -> Any:
         with gr.Tabs(elem_id="steps") as page.tabs:
             for name, title in TABS.items():
                 with gr.Tab(title, id=name) as tab:
-                    if importlib.util.find_spec(f"ui.tabs.{name}"):
-                        importlib.import_module(f".tabs.{name}", __package__).build(page)
+                    if name in build:
+                        build[name](page)
                 tab.select(None, js=remember_tab(name))
         page.listen(blocks, header.opener(page), [page.project, page.tabs])
     return blocks.queue(default_concurrency_limit=16)

@@ -67,13 +67,18 @@ class Form:
         stage: str,
         options: type[Any],
         defaults: Callable[[Project], dict[str, Any]] | None = None,
+        forget: Iterable[str] = (),
     ) -> None:
-        """`defaults` gives what the project itself suggests, such as the paths of its dataset."""
+        """`defaults` gives what the project itself suggests, such as the paths of its dataset.
+
+        `forget` are settings for this once: they aren't remembered.
+        """
         self._page = page
         self._stage = stage
         self._options = options
         self._defaults = defaults or (lambda project: {})
         self._about = describe(options)
+        self._forget = frozenset(forget)
         self.fields: dict[str, Any] = {}
         page.before_listening(self._connect)
 
@@ -143,4 +148,5 @@ class Form:
                 suggested = self._defaults(opened)  # not remembered: it may change with the project
                 settings = dict(zip(self.fields, values, strict=True))
                 changed = {name: value for name, value in settings.items() if value != suggested.get(name)}
+                changed = {name: value for name, value in changed.items() if name not in self._forget}
                 opened.remember_settings(**{self._stage: changed})

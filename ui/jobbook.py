@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections import deque
@@ -17,7 +18,7 @@ from pipeline.workspace import Workspace, read_json
 KEPT_LINES = 5000  # of one job's log, in memory
 SHOWN_LINES = 300  # sent to a browser
 FRESH: Seconds = 0.3  # how long a running job's status is taken as it was read
-SETTLED: Seconds = 10.0  # after this a job without a process has died, and isn't just being started
+SETTLED: Seconds = 10.0  # after this a job without a process isn't just being started
 
 
 @dataclass
@@ -72,11 +73,19 @@ class JobBook:
                 status = read_job(self._ws, job)
             except (JobError, WorkspaceError, KeyError):
                 return None
-            self._fresh[job] = (time.monotonic(), status)
-            if not status.running and (status.state != "died" or time.time() - status.started > SETTLED):
+            if status.state == "died" and self._is_being_started(status):
+                status = dataclasses.replace(status, state="running", error="", message="Starting")
+            if status.running:
+                self._fresh[job] = (time.monotonic(), status)
+            else:
                 self._ended[job] = status
-                self._fresh.pop(job)
+                self._fresh.pop(job, None)
             return status
+
+    def _is_being_started(self, status: JobStatus) -> bool:
+        """Whether the job has no process because it is just getting one."""
+        known = (self._ws.jobs / status.id / "process.json").is_file()
+        return not known and time.time() - status.started < SETTLED
 
     def log(self, job: str, kinds: tuple[str, ...] | None = None) -> str:
         """Return the last lines of the job's log, of the given kinds or of all."""

@@ -6,7 +6,8 @@ from typing import Any
 
 import gradio as gr
 
-from pipeline.base_models import list_base_models
+from pipeline.base_models import DEMO, list_base_models
+from pipeline.errors import DatasetMissingError, ModelMissingError
 from pipeline.options import TrainConfig
 from pipeline.workspace import Project
 
@@ -39,7 +40,7 @@ def build(page: Page) -> None:
 
 
 def _build_settings(page: Page) -> Form:
-    form = Form(page, "train", TrainConfig, lambda project: _suggest(page, project))
+    form = Form(page, "train", TrainConfig, lambda project: _suggest(page, project), forget=("continue_run", "run"))
     with gr.Row():
         page.project_field("Project Name")
         _add_base_model(page, form)
@@ -99,9 +100,14 @@ def _base_models(page: Page) -> list[str]:
     return [model.name for model in list_base_models(page.ws) if model.whole]
 
 
+def _real_models(page: Page) -> list[str]:
+    """Return the whole models whose weights aren't the demo's."""
+    return [model.name for model in list_base_models(page.ws) if model.whole and not model.demo]
+
+
 def _suggest(page: Page, project: Project) -> dict[str, Any]:
     """Return the project's own dataset, once there is one, and the base model, if only one can be meant."""
-    real = [model.name for model in list_base_models(page.ws) if model.whole and not model.demo]
+    real = _real_models(page)
     suggested = {"base": real[0]} if len(real) == 1 else {}
     if project.has_dataset:
         suggested |= {"train_csv": str(project.train_csv), "eval_csv": str(project.eval_csv)}
@@ -109,9 +115,19 @@ def _suggest(page: Page, project: Project) -> dict[str, Any]:
 
 
 def _record(page: Page, form: Form, project: str, *values: Any) -> TrainConfig:
-    """Return the options; the project's own dataset goes by no path, so that a moved workspace finds it."""
+    """Return the options; the project's own dataset goes by no path, so that a moved workspace finds it.
+
+    What is plainly missing is refused at once, rather than after the seconds that the worker needs to start.
+    """
     opened = page.open(project)
     given = form.values(*values)
+    if not given["train_csv"] and not opened.has_dataset:
+        raise DatasetMissingError(opened.name)
+    if not given["base"] and not given["continue_run"] and not _real_models(page):
+        raise ModelMissingError(
+            f"There is no whole base model in {page.ws.base_models}: copy XTTS v2 to a folder there, or choose "
+            f"“{DEMO}” under “Select the Model to train” to try the program."
+        )
     for name, own in (("train_csv", opened.train_csv), ("eval_csv", opened.eval_csv)):
         if given[name] == str(own):
             given[name] = ""
