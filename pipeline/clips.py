@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import unicodedata
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from .ahead import ahead
 from .align import align_text, words_of_cues, words_of_text
 from .audio import CLIP_RATE, fade, stream, write_wav
 from .dataset_files import DatasetSettings, Finished, SourceEntry
@@ -103,17 +105,16 @@ class ClipMaker:
     def _write(self, source: Source, plans: list[ClipPlan], gain: float) -> list[Clip]:
         """Write the clips' sounds, in a second pass over the recording."""
         plans = sorted(plans, key=lambda plan: plan.start)
-        blocks = stream(source.recording.path, CLIP_RATE, CUT_BLOCK)
-        sounds = cut_spans(blocks, CLIP_RATE, (Span(plan.start, plan.end) for plan in plans))
+        spans = (Span(plan.start, plan.end) for plan in plans)
         factor = np.float32(10 ** (gain / 20))
         clips = []
-        for number, (plan, sound) in enumerate(zip(plans, sounds, strict=True)):
-            self.progress.check()
-            samples = fade(sound * factor, CLIP_RATE)
-            clip = self._clip(source, plan, number)
-            write_wav(self.folder / clip.file, samples, CLIP_RATE)
-            clips.append(measure_clip(clip, samples, CLIP_RATE, self.settings.language, plan.words))
-        blocks.close()
+        with closing(stream(source.recording.path, CLIP_RATE, CUT_BLOCK)) as blocks, closing(ahead(blocks)) as decoded:
+            for number, (plan, sound) in enumerate(zip(plans, cut_spans(decoded, CLIP_RATE, spans), strict=True)):
+                self.progress.check()
+                samples = fade(sound * factor, CLIP_RATE)
+                clip = self._clip(source, plan, number)
+                write_wav(self.folder / clip.file, samples, CLIP_RATE)
+                clips.append(measure_clip(clip, samples, CLIP_RATE, self.settings.language, plan.words))
         return clips
 
     def _clip(self, source: Source, plan: ClipPlan, number: int) -> Clip:

@@ -8,6 +8,7 @@ second, so three hours need little more memory than ten minutes.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -15,6 +16,7 @@ from typing import Protocol
 
 import numpy as np
 
+from .ahead import ahead
 from .audio import WHISPER_RATE, FloatArray, stream
 from .loudness import Loudness, LoudnessMeter
 from .records import Seconds, Span, Word
@@ -67,17 +69,16 @@ def hear_recording(path: Path, ears: Ears | None, options: HearingOptions) -> He
     held = _Held()
     seconds = 0.0
     blocks = stream(path, WHISPER_RATE, BLOCK)
-    for block in blocks:
-        options.tell(seconds)
-        seconds += len(block) / WHISPER_RATE
-        meter.feed(block)
-        levels.feed(block)
-        if detector is not None:
-            detector.feed(block)
-        if ears is not None:
-            held.add(block)
-            if held.seconds >= HELD:
-                words += _hear_held(held, held.cut(_speech(detector, seconds)), ears, detector, options)
+    with closing(blocks), closing(ahead(_measured(blocks, meter, levels))) as measured:
+        for block in measured:
+            options.tell(seconds)
+            seconds += len(block) / WHISPER_RATE
+            if detector is not None:
+                detector.feed(block)
+            if ears is not None:
+                held.add(block)
+                if held.seconds >= HELD:
+                    words += _hear_held(held, held.cut(_speech(detector, seconds)), ears, detector, options)
     if ears is not None:
         words += _hear_held(held, held.seconds, ears, detector, options)
     speech = detector.finish() if detector is not None else whole_recording(seconds)
@@ -107,6 +108,13 @@ def missing_end(path: Path) -> tuple[str, ...]:
                 return (f"it is cut short: {seconds:.1f} s of the {length / per_second:.1f} s it should have",)
             file.seek(length + length % 2, 1)
     return ()
+
+
+def _measured(blocks: Iterable[FloatArray], meter: LoudnessMeter, levels: _EnvelopeMaker) -> Iterator[FloatArray]:
+    for block in blocks:
+        meter.feed(block)
+        levels.feed(block)
+        yield block
 
 
 def _speech(detector: SpeechDetector | None, seconds: Seconds) -> list[Span]:
