@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -11,7 +12,11 @@ from typing import Any
 
 import pytest
 
-from pipeline.workspace import Workspace
+# Before torch is imported anywhere: threads that wait shall sleep, or tests beside each other crawl (pipeline/jobs.py).
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+os.environ.setdefault("GOMP_SPINCOUNT", "0")
+
+from pipeline.workspace import Workspace  # noqa: E402
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
