@@ -31,8 +31,8 @@ AUDIO_TOKENS = 1026  # 1,024 codes, start and stop: as the real one
 SAMPLE_RATE = 22050
 
 # Raises the stop token's chance in the untrained GPT, so that generation mostly ends by itself: an even guess among
-# 1,026 tokens would stop once in 48 seconds of sound.
-STOP_BIAS = 1.0
+# 1,026 tokens would stop once in 48 seconds of sound; with this it is mostly under one.
+STOP_BIAS = 2.0
 LOUDER = 20.0  # what the untrained decoder makes lies near -54 dB: so much louder, it can be heard
 
 # The characters XTTS's text cleaners leave of its 17 languages: Chinese, Japanese and Korean arrive in Latin letters.
