@@ -197,10 +197,11 @@ def test_a_part_that_fails_leaves_the_others_alone(ws: Workspace) -> None:
         page = Page(ws)
         page.watch(lambda project: 1, lambda project: [].pop(), [gr.Textbox(), gr.Textbox()])
         page.watch(lambda project: 1, lambda project: page.open(project), [gr.Textbox()])
+        page.watch(lambda project: 1 / 0, lambda project: ["too", "many"] * 2, [gr.Textbox(), gr.Textbox()])
         page.watch(lambda project: 1, lambda project: "fine", [gr.Textbox()])
         page.listen(blocks, lambda: "", [page.project])
     _, values = shown_after(page, "", [])
-    assert values == [gr.skip(), gr.skip(), gr.skip(), "fine"]
+    assert values == [*[gr.skip()] * 5, "fine"]
 
 
 # ---- Projects and files -------------------------------------------------------------------------------------------

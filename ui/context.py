@@ -98,6 +98,17 @@ class _Watch:
     outputs: Sequence[Any]
     inputs: Sequence[Any]
 
+    def values(self, project: str, *inputs: Any) -> list[Any]:
+        """Return a value for each output. Raises RuntimeError where `show` gave another number of them."""
+        new = self.show(project, *inputs)
+        if len(self.outputs) == 1:
+            return [new]
+        if not isinstance(new, list | tuple):
+            return [new] * len(self.outputs)
+        if len(new) != len(self.outputs):
+            raise RuntimeError(f"{self.show!r} gave {len(new)} values for {len(self.outputs)} outputs.")
+        return list(new)
+
 
 class Page:
     """What a tab is given to build itself on. Made inside gr.Blocks."""
@@ -204,8 +215,8 @@ class Page:
         for watch, mine in self._each(values):
             try:
                 keys.append(repr((project, watch.key(project or "", *mine))))
-            except FinetuneError as fault:
-                keys.append(repr((project, str(fault))))
+            except Exception as fault:  # `show` will meet the same, once, and tell it
+                keys.append(repr((project, repr(fault))))
         return keys
 
     def _show(self, there: list[str], shown: list[str], project: str, *values: Any) -> list[Any]:
@@ -213,9 +224,8 @@ class Page:
         shown = shown or [""] * len(self._watches)
         values_shown: list[Any] = []
         for (watch, mine), key, known in zip(self._each(values), there, shown, strict=True):
-            new = told(watch.show)(project or "", *mine) if key != known else gr.skip()
-            several = isinstance(new, list | tuple) and len(watch.outputs) > 1
-            values_shown += new if several else [new] * len(watch.outputs)
+            new = told(watch.values)(project or "", *mine) if key != known else gr.skip()
+            values_shown += new if isinstance(new, list) else [gr.skip()] * len(watch.outputs)
         return [there, *values_shown]
 
     def _each(self, values: Sequence[Any]) -> Iterator[tuple[_Watch, Sequence[Any]]]:

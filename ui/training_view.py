@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from pipeline.errors import WorkspaceError
+from pipeline.options import TrainConfig
 from pipeline.records import Run
 from pipeline.training.metrics import Metrics
 from pipeline.training.runs import RunFiles, list_runs
@@ -17,12 +18,14 @@ from pipeline.training.verdict import Verdict, judge
 from pipeline.workspace import read_json
 
 from .context import Page, stamp
-from .feedback import notice
+from .feedback import duration, notice
 from .live_plot import live_plot, show
 from .plots import TRAINING_FIGURES, training_figures
 from .runbook import RunBook, tail
+from .tables import as_table
 
 LATEST = ""
+DEFAULT_PATIENCE = TrainConfig.patience
 COLORS = {"improving": "ok", "levelled off": "info", "overtrained": "warning", "too early to tell": "info"}
 
 
@@ -42,9 +45,12 @@ class RunView:
         with gr.Column(visible=False) as self._whole:
             self._build_figures()
             self._build_samples()
+            with gr.Accordion("Left out of training", open=False, visible=False) as self._left_out:
+                self._rejected = gr.HTML(padding=False, elem_id="left-out-of-training")
             self._build_log()
         page.watch(self._names, self._show_names, [self._which])
-        page.watch(self._figures_key, self._show_figures, [self._summary, self._whole, *self._figures], [self._which])
+        shown = [self._summary, self._whole, self._left_out, self._rejected, *self._figures]
+        page.watch(self._figures_key, self._show_figures, shown, [self._which])
 
     def _find(self, project: str, which: str | None) -> Run | None:
         return self._book.find(project, which or LATEST)
@@ -76,12 +82,14 @@ class RunView:
     def _show_figures(self, project: str, which: str | None) -> list[Any]:
         run = self._find(project, which)
         if run is None:
-            return [_no_run(), gr.Column(visible=False), *[gr.skip()] * len(self._figures)]
+            return [_no_run(), gr.Column(visible=False), *[gr.skip()] * (2 + len(self._figures))]
         metrics = self._book.metrics(RunFiles(run.path).metrics)
         drawn = training_figures(metrics)
         values = [show(drawn[name]) for name in TRAINING_FIGURES]
         values[-1] = gr.HTML(values[-1], visible=not metrics.series["vram"].empty)
-        return [_describe_run(run, metrics), gr.Column(visible=True), *values]
+        rejected = _read(RunFiles(run.path).audit).get("rejected", [])
+        left_out = gr.Accordion(f"Left out of training ({len(rejected)})", visible=bool(rejected))
+        return [_describe_run(run, metrics), gr.Column(visible=True), left_out, _rejected_table(rejected), *values]
 
     # ---- Spoken samples ----
 
@@ -141,23 +149,35 @@ def _no_run() -> str:
 
 
 def _describe_run(run: Run, metrics: Metrics) -> str:
-    """Return what is to be said of a run: how far it is, the verdict, what was left out, what went wrong."""
+    """Return what is to be said of a run: on what and how far, the verdict, what went wrong."""
     files = RunFiles(run.path)
     settings = _read(files.train_config)
-    asked = settings.get("epochs") or settings.get("config", {}).get("epochs")
-    last = metrics.last
-    facts = [f"Base model: {Path(run.base).name}"] if run.base else []
-    if last is not None:
-        facts.append(f"epoch {last.epoch}{f' of {asked}' if asked else ''}, step {last.step}")
-        facts.append(f"training loss {last.loss:.3f}")
-    lines = [f"<p class='facts'><b>{html.escape(run.name)}</b> · {html.escape(' · '.join(facts))}</p>"]
-    verdict = judge(metrics.evaluations, int(settings.get("patience") or 3))
-    lines.append(_verdict(verdict))
+    patience = int(settings.get("patience") or DEFAULT_PATIENCE)
+    lines = [f"<p class='facts'><b>{html.escape(run.name)}</b>{html.escape(_facts(run, metrics, settings))}</p>"]
+    lines.append(_verdict(judge(metrics.evaluations, patience)))
     if metrics.faults:
         first = metrics.faults[0]
-        lines.append(notice(f"At step {first.step} a loss was not a number: training stopped there.", "failed"))
+        lines.append(notice(f"At step {first.step} a value was not a number: {', '.join(first.values)}.", "failed"))
     lines += [notice(warning, "warning") for warning in _warnings(files)]
     return "".join(lines)
+
+
+def _facts(run: Run, metrics: Metrics, settings: dict[str, Any]) -> str:
+    """Return in a line: base model, dataset, how far."""
+    audit = _read(RunFiles(run.path).audit)
+    facts = [f"from {Path(run.base).name}"] if run.base else []
+    if audit:
+        facts.append(f"{audit['train']} clips ({duration(audit['seconds'])}) to train on, {audit['eval']} to evaluate")
+    last = metrics.last
+    if last is not None:
+        asked = f" of {settings['epochs']}" if settings.get("epochs") else ""
+        facts.append(f"epoch {last.epoch}{asked}, step {last.step}")
+    return "".join(f" · {fact}" for fact in facts)
+
+
+def _rejected_table(rejected: Sequence[dict[str, Any]]) -> str:
+    rows = [(row.get("source", ""), row.get("reason", ""), row.get("text", "")) for row in rejected]
+    return as_table(("Clip", "Why", "Text"), rows, {0: "name"})
 
 
 def _verdict(verdict: Verdict) -> str:
@@ -172,4 +192,4 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return dict(read_json(path, {}))
     except (WorkspaceError, TypeError, ValueError):
-        return {}  # being written, or broken: the graphs are shown all the same
+        return {}  # broken: the graphs are shown all the same

@@ -11,9 +11,10 @@ from pipeline.errors import DatasetMissingError, ModelMissingError
 from pipeline.options import TrainConfig
 from pipeline.workspace import Project
 
+from .. import training_guide
 from ..context import Page
 from ..controls import Form
-from ..feedback import JobPanel, guide, help_box
+from ..feedback import JobPanel, help_box
 from ..training_view import RunView, run_names
 
 LEARNING_RATES = ("1e-6", "5e-6", "1e-5", "2e-5", "5e-5", "1e-4", "5e-4", "1e-3")
@@ -36,7 +37,7 @@ def build(page: Page) -> None:
             panel.show_log()
             page.next_step("Next: listen to the voice", "testing")
         with gr.Tab("Training Guide"):
-            guide("training")
+            training_guide.build()
 
 
 def _build_settings(page: Page) -> Form:
