@@ -16,7 +16,7 @@ import pytest
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
-from pipeline.workspace import Workspace  # noqa: E402
+from pipeline.workspace import Workspace
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
