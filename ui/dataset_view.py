@@ -77,12 +77,12 @@ def _show_report(page: Page, project: str, status: JobStatus | None) -> tuple[An
         return (notice(str(fault), "failed"), *nothing)
     if manifest is None:
         return (notice("This project has no dataset yet.") if project else "", *nothing)
-    report = _report(manifest, status)
+    report = whole_report(manifest, status)
     settings = manifest.settings
     limits = Limits(min_seconds=settings.min_seconds, max_seconds=settings.max_seconds)
     rows = [_rejected_row(one) for one in report.rejected]
     return (
-        _summary(report),
+        summarize(report),
         gr.Column(visible=True),
         show(clip_lengths(report.rows, limits if settings.max_seconds else None)),
         show(loudness_and_noise(report.rows)),
@@ -91,7 +91,7 @@ def _show_report(page: Page, project: str, status: JobStatus | None) -> tuple[An
     )
 
 
-def _report(manifest: Manifest, status: JobStatus | None) -> DatasetReport:
+def whole_report(manifest: Manifest, status: JobStatus | None) -> DatasetReport:
     """Return what is known on disk, and of the last job what only it knows: the files it couldn't use at all."""
     report = make_report(manifest)
     told = status.result if status and status.state == "done" else {}
@@ -106,7 +106,7 @@ def _report(manifest: Manifest, status: JobStatus | None) -> DatasetReport:
     )
 
 
-def _summary(report: DatasetReport) -> str:
+def summarize(report: DatasetReport) -> str:
     """Say in a line what there is, and each warning in a line of its own."""
     flagged = sum(bool(clip.flags) for clip in report.rows)
     parts = [
@@ -125,14 +125,17 @@ def _rejected_row(one: Rejection) -> list[str]:
 
 
 def _clip_rows(page: Page, project: str, which: str) -> Any:
-    """Return the table of clips: those that stand out first, then in the order of the recordings."""
     try:
         manifest = _read(page, project)
     except DatasetError:
         manifest = None  # the summary says what is wrong
+    return gr.Dataframe(as_rows(manifest, which), headers=list(CLIP_COLUMNS))
+
+
+def as_rows(manifest: Manifest | None, which: str) -> list[list[Any]]:
+    """Return the table of clips: those that stand out first, then in the order of the recordings."""
     clips = sorted(manifest.clips if manifest else (), key=lambda clip: not clip.flags)
-    shown = [clip for clip in clips if clip.flags or which == ALL]
-    return gr.Dataframe([_clip_row(clip) for clip in shown], headers=list(CLIP_COLUMNS))
+    return [_clip_row(clip) for clip in clips if clip.flags or which == ALL]
 
 
 def _clip_row(clip: Clip) -> list[Any]:

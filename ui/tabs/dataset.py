@@ -52,7 +52,7 @@ def _build_intake(page: Page) -> None:
             gr.HTML(f'<p class="subdued">Or copy files into {html.escape(str(page.ws.samples))}.</p>')
         with gr.Column(scale=5):
             table = gr.HTML(elem_id="recordings")
-    page.watch(lambda project: book.key(), lambda project: _show_recordings(book), [table])
+    page.watch(lambda project: book.key(), lambda project: describe_recordings(book), [table])
     page.on(upload.upload, lambda project, files: _take_in(page, files), [upload], [upload])
     with gr.Row():
         confirmed_button(
@@ -78,7 +78,8 @@ def _take_in(page: Page, files: Sequence[str] | None) -> None:
         gr.Info(f"There already, and not added again: {', '.join(known)}.", duration=8)
 
 
-def _show_recordings(book: RecordingBook) -> str:
+def describe_recordings(book: RecordingBook) -> str:
+    """Return the table of recordings, with the total against what is needed above it, as HTML."""
     recordings = book.recordings()
     rows = [_recording_row(recording, book.is_measured(recording)) for recording in recordings]
     looks = {0: "name", 1: "number", 2: "number", 3: "short", 4: "short", 5: "number"}
