@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
@@ -36,7 +37,7 @@ class Generated:
 def prepare_speech(project: Project, options: SpeakOptions) -> SpeakOptions:
     """Choose the file that will be written, and note the settings beside it; return the options to speak with."""
     stem = time.strftime("%Y%m%d-%H%M%S")
-    names = (stem, *(f"{stem}-{number}" for number in range(2, 10_000)))
+    names = (f"{stem}-{number:03d}" for number in itertools.count(1))  # they sort by time
     name = next(name for name in names if not (project.speech / f"{name}.json").exists())
     options = replace(options, out=str(project.speech / f"{name}.wav"))
     write_text(project.speech / f"{name}.json", to_json(options, indent=1) + "\n")
