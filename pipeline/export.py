@@ -55,8 +55,8 @@ def export_voice(ws: Workspace, request: ExportRequest, progress: Progress) -> E
 
     Raises FinetuneError with what stands in the way; Stopped leaves nothing behind.
     """
+    _clear_leftovers(ws.base_model(request.name))
     parts = _plan(ws, request)
-    _clear_leftovers(parts.target)
     _check_space(parts, request)
     with atomic_folder(parts.target, overwrite=request.overwrite) as beside:
         progress.update(0.05, "Writing the weights")
