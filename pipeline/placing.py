@@ -25,7 +25,10 @@ IntArray = npt.NDArray[np.int64]
 _REACH: Seconds = 1.2  # how far a word boundary may be from where Whisper puts it
 _WIDTH = 24  # boundaries looked at for one silence, at most
 _BACK = 12  # silences that may lie within words, one after another
-_TIME: Seconds = 0.25  # an error of Whisper's that costs 1
+_TIME: Seconds = 0.25  # an error of Whisper's that costs 1, as long as nobody knows how exact it is here
+_BEST, _USUAL, _WORST = 0.03, 0.1, 0.4  # seconds that Whisper's times may be off
+_FAR: Seconds = 0.5
+_DOUBT = 2  # silences that must tell before they outweigh the usual error
 _LENGTH, _LENGTH_SHARE = 0.10, 0.12  # seconds, and share of the expected length, that cost 1
 _MISSED_SENTENCE, _MISSED_CLAUSE = 3.0, 1.8  # an end of a sentence without a silence
 _WITHIN: Seconds = 0.10  # a silence within a word: half of its square in these units is what it costs
@@ -60,6 +63,10 @@ def place_words(words: Sequence[Word], sound: Sound, language: str) -> Placement
         return Placement((), np.zeros(len(sound.starts), np.int64), tuple(unspoken))
     costs = _Costs.of(spoken, sound, language)
     places = _best_places(costs)
+    error = _error_of_times(places, costs)
+    if error < 0.5 * _TIME:  # exact times deserve more trust
+        costs = replace(costs, error=error)
+        places = _best_places(costs)
     return Placement(_correct(spoken, places, costs, sound), places, tuple(unspoken))
 
 
@@ -106,6 +113,7 @@ class _Costs:
     clauses: IntArray
     phrases: IntArray  # words among the first i that are whole phrases
     pause: DoubleArray  # [boundary, 2]: base and per second of a silence there
+    error: Seconds | None = None  # how exact Whisper's times are, as soon as that is known
 
     @staticmethod
     def of(words: Sequence[Word], sound: Sound, language: str) -> _Costs:
@@ -151,10 +159,13 @@ class _Costs:
     def at(self, gap: int, boundaries: IntArray) -> DoubleArray:
         """Return what it costs that the silence is each of the boundaries."""
         off = np.maximum(self.starts[gap] - self.late[boundaries], self.early[boundaries] - self.ends[gap])
+        off = np.maximum(off, 0)
+        # Of exact times some are far off all the same: a distribution with heavy tails.
+        time = off / _TIME if self.error is None else np.log1p((off / self.error) ** 2) + off / _FAR
         base, each = self.pause[boundaries].T
         length = self.ends[gap] - self.starts[gap]
         short = _SHORT_COST * max(_SHORT - length, 0.0)
-        return np.maximum(off, 0) / _TIME + base + each * min(length, _PAUSE_MOST) + short
+        return time + base + each * min(length, _PAUSE_MOST) + short
 
     def between(self, before: IntArray, first: IntArray, gap: int, last: IntArray) -> DoubleArray:
         """Return what it costs that words first..last lie between silences `before` and `gap`, the others in words.
@@ -255,52 +266,72 @@ def _best_places(costs: _Costs) -> IntArray:
         gap, place = divmod(int(origin[gap, place]), _WIDTH)
 
 
+def _error_of_times(places: IntArray, costs: _Costs) -> Seconds:
+    """Return how wrong Whisper's word times are here: seen at the silences, whose place in the text is known by now."""
+    known = np.flatnonzero(places >= 0)
+    before = np.abs(costs.early[places[known]] - costs.starts[known])
+    after = np.abs(costs.late[places[known]] - costs.ends[known])
+    # Many models let a word last through the silence behind it: the better edge tells. Before the first word and
+    # behind the last there is only one.
+    before[places[known] == 0] = np.inf
+    after[places[known] == len(costs.early) - 1] = np.inf
+    seen = 1.5 * float(np.median(np.minimum(before, after)))
+    return float(np.clip((seen * len(known) + _USUAL * _DOUBT) / (len(known) + _DOUBT), _BEST, _WORST))
+
+
 # ---- Corrected times ----------------------------------------------------------------------------------------------
 
 _SNAP: Seconds = 0.06  # a boundary moves this far at most to where it is quieter
 _SNAP_COST = 100.0  # dB a second: what moving costs
+_SNAP_LEAST = 1.0  # dB by which it has to be quieter there
+_SPREAD: Seconds = 0.1  # how far a word's length is from what its letters let expect
 
 
 def _correct(words: Sequence[Word], places: IntArray, costs: _Costs, sound: Sound) -> tuple[Word, ...]:
     """Give words the times of the sounds they were placed in, and boundaries between them a quiet moment nearby."""
     starts, ends = np.zeros(len(words)), np.zeros(len(words))
     fixed = np.flatnonzero(places >= 0)
+    error = _error_of_times(places, costs)
     for left, right in zip(fixed[:-1].tolist(), fixed[1:].tolist(), strict=True):
         first, last = int(places[left]), int(places[right])
         if last == first:
             continue
-        edges = _edges(costs, sound, (left, right), (first, last))
+        edges = _edges(costs, (left, right), (first, last), error)
+        edges[1:-1] = [_quiet_moment(sound, edge) for edge in edges[1:-1].tolist()]
+        edges = np.clip(np.maximum.accumulate(edges), edges[0], edges[-1])
         starts[first:last], ends[first:last] = edges[:-1], edges[1:]
     return tuple(
         replace(word, start=float(start), end=float(end)) for word, start, end in zip(words, starts, ends, strict=True)
     )
 
 
-def _edges(costs: _Costs, sound: Sound, gaps: tuple[int, int], span: tuple[int, int]) -> DoubleArray:
+def _edges(costs: _Costs, gaps: tuple[int, int], span: tuple[int, int], error: Seconds) -> DoubleArray:
     """Return where the words of `span` lie between the two silences: [words + 1] times, ascending.
 
-    Half by their expected lengths, spread over what sounds there, half by Whisper; then to a quiet moment nearby.
+    Two guesses weighed by how sure they are: Whisper's times, and the words' expected lengths spread over what sounds
+    there, whose error grows with the number of words to the nearer silence (as that of a Brownian bridge).
     """
     (left, right), (first, last) = gaps, span
-    corners = np.ravel(np.stack([sound.ends[left:right], sound.starts[left + 1 : right + 1]], axis=1))
+    corners = np.ravel(np.stack([costs.ends[left:right], costs.starts[left + 1 : right + 1]], axis=1))
     lengths = np.diff(corners)
     lengths[1::2] = 0.0  # silences within words take none of their length
     sounding = np.concatenate([[0.0], np.cumsum(lengths)])
     expected = costs.length[first : last + 1] - costs.length[first]
     shares = expected / expected[-1] if expected[-1] > 0 else np.linspace(0, 1, last - first + 1)
     by_length = np.interp(shares * sounding[-1], sounding, corners)
-    told = (costs.early[first : last + 1] + costs.late[first : last + 1]) / 2
-    edges = (by_length + np.clip(told, corners[0], corners[-1])) / 2
+    told = np.clip((costs.early[first : last + 1] + costs.late[first : last + 1]) / 2, corners[0], corners[-1])
+    number = np.arange(last - first + 1)
+    spread = _SPREAD**2 * number * number[::-1] / max(last - first, 1)
+    edges = (by_length * error**2 + told * spread) / (error**2 + spread)
     edges[0], edges[-1] = corners[0], corners[-1]
-    for number in range(1, len(edges) - 1):
-        edges[number] = _quiet_moment(sound, edges[number])
-    return np.clip(np.maximum.accumulate(edges), corners[0], corners[-1])
+    return edges
 
 
 def _quiet_moment(sound: Sound, time: Seconds) -> Seconds:
     """Return the quietest moment near the time; the farther off, the quieter it has to be."""
     envelope = sound.envelope
     first, last = envelope.frame(time - _SNAP), envelope.frame(time + _SNAP) + 1
+    levels = envelope.decibels[first:last]
     middles = (np.arange(first, last) + 0.5) * envelope.hop
-    cost = envelope.decibels[first:last] + _SNAP_COST * np.abs(middles - time)
-    return float(middles[cost.argmin()])
+    best = int((levels + _SNAP_COST * np.abs(middles - time)).argmin())
+    return float(middles[best]) if levels[best] < envelope.decibels[envelope.frame(time)] - _SNAP_LEAST else time

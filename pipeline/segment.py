@@ -45,7 +45,7 @@ _ASIDE: Seconds = 0.02  # padding keeps this far from a noise that belongs to no
 _QUIETER = 0.7  # the share of the padding behind which a clip may end, where it is quietest
 _AROUND: Seconds = 0.3  # what a forced cut's depth is measured against
 
-FORCED_NOTE = "cut without a pause: nobody drew breath for longer than a clip may be"
+FORCED_NOTE = "cut without a pause, at the quietest moment between two words"
 
 
 @dataclass(frozen=True)
@@ -72,16 +72,19 @@ def plan_clips(
     words = [word for word in words if word.text.strip()]
     sound = listen(envelope, speech)
     placement = place_words(words, sound, language)
+    unusable = [*_reject_unspoken(placement.unspoken), *_reject_wordless(placement, sound)]
+    if not placement.words:
+        return SegmentPlan((), tuple(_by_time(unusable)))
     task = _Task(limits, language, cache(count_tokens or partial(estimate_tokens, language=language)))
     cuts = _Cuts.of(placement, sound, task)
     chosen, dropped = _choose(cuts, placement.words, task)
     clips = [_clip(cuts, pair, placement.words, sound, task) for pair in chosen]
-    rejected = [
-        *_reject_unspoken(placement.unspoken),
-        *[_reject(cuts, pair, placement.words, task) for pair in dropped],
-        *_reject_wordless(placement, sound),
-    ]
-    return SegmentPlan(tuple(clips), tuple(sorted(rejected, key=lambda one: one.start or 0.0)))
+    rejected = [_reject(cuts, pair, placement.words, task) for pair in dropped]
+    return SegmentPlan(tuple(clips), tuple(_by_time([*rejected, *unusable])))
+
+
+def _by_time(rejected: Sequence[Rejection]) -> list[Rejection]:
+    return sorted(rejected, key=lambda one: one.start or 0.0)
 
 
 @dataclass(frozen=True)
@@ -114,9 +117,14 @@ class _Cuts:
         silences = _silence_cuts(placement, sound, breaks)
         places = []
         for number, cut in enumerate(silences):
-            if number and _too_long(words, (silences[number - 1], cut), task):
+            if number:
                 inner = range(silences[number - 1].word + 1, cut.word)
-                places += [_forced_cut(words[word].start, word, sound, breaks[word - 1]) for word in inner]
+                everywhere = _too_long(words, (silences[number - 1], cut), task)
+                places += [
+                    _forced_cut(words[word].start, word, sound, breaks[word - 1])
+                    for word in inner
+                    if everywhere or breaks[word - 1] != "none"
+                ]
             places.append(cut)
         return _Cuts(
             word=np.array([one.word for one in places]),
@@ -218,6 +226,7 @@ def _choose(cuts: _Cuts, words: Sequence[Word], task: _Task) -> tuple[list[_Pair
     a text that turns out longer has its words counted for more, and all is decided again.
     """
     weights = np.ones(len(words))
+    over: list[_Pair] = []
     for _ in range(_TRIES):
         sizes = _Sizes.of(words, task, weights)
         chosen, dropped = _cheapest(cuts, sizes, task.limits)
@@ -226,11 +235,9 @@ def _choose(cuts: _Cuts, words: Sequence[Word], task: _Task) -> tuple[list[_Pair
             break
         for pair in over:
             inside = slice(cuts.word[pair[0]], cuts.word[pair[1]])
-            weights[inside] *= 1.02 * _excess(_text(cuts, pair, words, task), task)
-    else:
-        chosen = [pair for pair in chosen if pair not in over]
-        dropped = sorted([*dropped, *over])
-    return chosen, dropped
+            weights[inside] *= 1.02 * _excess(_text(cuts, pair, words, task), task) / sizes.share(inside, task.limits)
+    kept = [pair for pair in chosen if pair not in over]
+    return kept, sorted([*dropped, *over])
 
 
 def _text(cuts: _Cuts, pair: _Pair, words: Sequence[Word], task: _Task) -> str:
@@ -258,6 +265,12 @@ class _Sizes:
         sums = [np.cumsum(one) for one in (characters * weights, _tokens(words, task) * weights, sounds)]
         return _Sizes(*(np.concatenate([[0.0], one]).astype(np.float64) for one in sums))
 
+    def share(self, words: slice, limits: Limits) -> float:
+        """Return the size of a stretch of words as a share of what is allowed."""
+        characters = (self.characters[words.stop] - self.characters[words.start]) / limits.max_characters
+        tokens = (self.tokens[words.stop] - self.tokens[words.start]) / limits.max_tokens
+        return float(max(characters, tokens))
+
 
 def _tokens(words: Sequence[Word], task: _Task) -> DoubleArray:
     """Return how many tokens each word adds to a text: counted by itself, brought to scale by stretches of text."""
@@ -265,7 +278,7 @@ def _tokens(words: Sequence[Word], task: _Task) -> DoubleArray:
     alone = np.array([max(task.count(word.text) - around, 0) for word in words], np.float64) + 1e-3
     stretches = [words[first : first + _STRETCH] for first in range(0, len(words), _STRETCH)]
     joined = sum(task.count(join_words([word.text for word in one], task.language)) - around for one in stretches)
-    scaled: DoubleArray = alone * (max(joined, 1) / float(alone.sum()))
+    scaled: DoubleArray = alone * min(max(joined, 1) / float(alone.sum()), 1.0)
     return scaled
 
 
