@@ -30,6 +30,17 @@ def test_a_number_with_a_point_is_no_end() -> None:
     assert split_text(text, "en") == [text]
 
 
+def test_an_abbreviation_and_a_title_are_no_end() -> None:
+    text = "On that long evening Dr. Brown and Mr. Miller met the others at the station in the rain."
+    assert split_text(text, "en", limit=len(text)) == [text]
+    assert not [piece for piece in split_text(text, "en", limit=60) if piece.endswith(("Dr.", "Mr."))]
+
+
+def test_a_line_ends_a_sentence() -> None:
+    lines = ["A heading that is long enough to stand by itself here", "And then the text begins, which is long too."]
+    assert split_text("\n".join(lines), "en") == lines
+
+
 @pytest.mark.parametrize(("language", "mark"), [("zh", "。"), ("ja", "。"), ("ja", "？"), ("hi", "। "), ("ar", "؟ ")])
 def test_sentence_ends_of_other_scripts_count(language: str, mark: str) -> None:
     sentence = "字" * 30 + mark
