@@ -17,7 +17,7 @@ from pipeline.options import SCHEDULERS
 from pipeline.training.metrics import EvaluationPoint
 from pipeline.training.schedule import StepPlan, rate_factor
 
-from .plots import BLUE, GREEN, ORANGE, PURPLE, RED, TEXT, train_against_eval
+from .plots import BLUE, GREEN, ORANGE, PURPLE, RED, TEXT, Axes, FloatArray, draw, train_against_eval
 
 NOISE = 0.004  # relative: what evaluation on a dozen clips shows
 SHOWN_SCHEDULES = ("Cosine Annealing", "Cosine Annealing Warm Restarts", "One Cycle")  # at first; the others on a click
@@ -119,15 +119,12 @@ def _make(title: str, text: str, *, train: Curve, evaluation: Curve, epochs: int
 def schedules_example(epochs: int = 10, steps_per_epoch: int = 30) -> go.Figure:
     """What each scheduler makes of a learning rate of 1; a click on a name shows or hides it."""
     plan = StepPlan(epochs * steps_per_epoch, steps_per_epoch)
-    at = range(plan.total_steps)
-    figure = train_against_eval([])
-    figure.data = []
-    figure.layout.annotations = ()
+    at = np.arange(plan.total_steps)
     colors = (TEXT, GREEN, BLUE, PURPLE, RED)
-    for number, name in enumerate(SCHEDULERS):
-        figure.add_scatter(
-            x=[(step + 1) / steps_per_epoch for step in at],
-            y=[round(rate_factor(name, step, plan), 4) for step in at],
+    traces = [
+        go.Scatter(
+            x=((at + 1) / steps_per_epoch).astype(np.float32),
+            y=np.array([rate_factor(name, step, plan) for step in at.tolist()], dtype=np.float32),
             name=name,
             mode="lines",
             line={
@@ -137,42 +134,41 @@ def schedules_example(epochs: int = 10, steps_per_epoch: int = 30) -> go.Figure:
             },
             visible=True if name in SHOWN_SCHEDULES else "legendonly",
         )
-    figure.update_layout(title_text=f"The learning rate over {epochs} epochs", uirevision="schedules", margin_t=84)
-    figure.update_xaxes(showticklabels=True)
-    return figure.update_yaxes(title_text="share of the learning rate", showticklabels=True, rangemode="tozero")
+        for number, name in enumerate(SCHEDULERS)
+    ]
+    axes = Axes(f"The learning rate over {epochs} epochs", "epoch", "share of the learning rate")
+    return draw(axes, traces).update_layout(margin_t=84).update_yaxes(rangemode="tozero")
 
 
 def minima_example() -> go.Figure:
     """A loss with a local and a global minimum, and where small and large steps end from the same start."""
     x = np.linspace(0, 10, 300)
-
-    def loss(at: float | np.ndarray) -> np.ndarray:
-        at = np.asarray(at, dtype=float)
-        return 3.4 - 1.1 * np.exp(-((at - 2.6) ** 2) / 1.2) - 2.2 * np.exp(-((at - 7.2) ** 2) / 2.5) + 0.03 * at
-
     small, large = np.array([1.2, 1.6, 2.0, 2.35, 2.55, 2.6]), np.array([1.2, 2.9, 4.6, 6.1, 7.0, 7.2])
-    figure = train_against_eval([])
-    figure.data = []
-    figure.layout.annotations = ()
-    figure.add_traces(
-        [
-            go.Scatter(x=x, y=loss(x), name="loss", mode="lines", line={"color": TEXT, "width": 2}),
-            go.Scatter(x=small, y=loss(small), name="small steps", mode="lines+markers", line={"color": ORANGE}),
-            go.Scatter(
-                x=large, y=loss(large), name="larger steps at first", mode="lines+markers", line={"color": BLUE}
-            ),
-            go.Scatter(
-                x=[2.6, 7.2],
-                y=loss(np.array([2.6, 7.2])) - 0.15,
-                text=["local minimum", "global minimum"],
-                textfont={"color": [RED, GREEN]},
-                textposition="bottom center",
-                mode="text",
-                showlegend=False,
-                hoverinfo="skip",
-            ),
-        ]
-    )
-    figure.update_layout(title_text="Local and global minima", uirevision="minima", hovermode="closest")
-    figure.update_xaxes(title_text="all the ways the model could be", showticklabels=False)
-    return figure.update_yaxes(title_text="loss", showticklabels=False, range=[0.6, 3.9])
+    minima = np.array([2.6, 7.2])
+    traces = [
+        go.Scatter(x=x, y=_landscape(x), name="loss", mode="lines", line={"color": TEXT, "width": 2}),
+        _walk(small, "small steps", ORANGE),
+        _walk(large, "larger steps at first", BLUE),
+        go.Scatter(
+            x=minima,
+            y=_landscape(minima) - 0.15,
+            text=["local minimum", "global minimum"],
+            textfont={"color": [RED, GREEN]},
+            textposition="bottom center",
+            mode="text",
+            showlegend=False,
+            hoverinfo="skip",
+        ),
+    ]
+    figure = draw(Axes("Local and global minima", "all the ways the model could be", "loss"), traces)
+    figure.update_layout(hovermode="closest").update_xaxes(showticklabels=False)
+    return figure.update_yaxes(showticklabels=False, range=[0.6, 3.9])
+
+
+def _walk(places: FloatArray, name: str, color: str) -> go.Scatter:
+    return go.Scatter(x=places, y=_landscape(places), name=name, mode="lines+markers", line={"color": color})
+
+
+def _landscape(x: FloatArray) -> FloatArray:
+    """A valley at 2.6 and a deeper one at 7.2."""
+    return 3.4 - 1.1 * np.exp(-((x - 2.6) ** 2) / 1.2) - 2.2 * np.exp(-((x - 7.2) ** 2) / 2.5) + 0.03 * x

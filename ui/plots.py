@@ -173,7 +173,7 @@ def schedule_preview(name: str, plan: StepPlan, rate: float) -> go.Figure:
     """The learning rate as it will be over the run, by step. `name` as schedule.effective_schedule gives it."""
     steps = np.unique(np.linspace(0, plan.total_steps - 1, min(plan.total_steps, 600)).astype(int))
     rates = [rate * rate_factor(name, step, plan) for step in steps.tolist()]
-    figure = _draw(Axes("Learning rate of the run", "step", "learning rate"), [_line(steps + 1, rates, name, BLUE)])
+    figure = draw(Axes("Learning rate of the run", "step", "learning rate"), [_line(steps + 1, rates, name, BLUE)])
     return figure.update_yaxes(exponentformat="e", rangemode="tozero")
 
 
@@ -208,7 +208,7 @@ def clip_lengths(clips: Iterable[Clip], limits: Limits | None = None) -> go.Figu
         )
         for split, name, color in (("train", "training", BLUE), ("eval", "evaluation", ORANGE))
     ]
-    figure = _draw(Axes("Lengths of the clips", "length (s)", "clips"), traces, empty=not rows)
+    figure = draw(Axes("Lengths of the clips", "length (s)", "clips"), traces, empty=not rows)
     figure.update_layout(barmode="stack", bargap=0.06, hovermode="closest")
     for border in (limits.min_seconds, limits.max_seconds) if limits else ():
         figure.add_vline(x=border, line={"color": TEXT, "dash": "dot", "width": 1.5})
@@ -225,7 +225,7 @@ def loudness_and_noise(clips: Iterable[Clip]) -> go.Figure:
         _clip_points(flagged[:: 1 + len(flagged) // MOST_DRAWN], "flagged", RED, 9),
     ]
     axes = Axes("Loudness and noise", "loudness (LUFS)", "signal-to-noise ratio (dB)")
-    figure = _draw(axes, traces, empty=not rows, note="No clip has been measured yet.")
+    figure = draw(axes, traces, empty=not rows, note="No clip has been measured yet.")
     return figure.update_layout(hovermode="closest")
 
 
@@ -285,10 +285,11 @@ def _band(metrics: Metrics, name: str, color: str) -> list[go.Scatter]:
 
 
 def _figure(name: str, traces: list[go.Scatter], *, empty: bool, note: str = "") -> go.Figure:
-    return _draw(TRAINING_FIGURES[name], traces, empty=empty, note=note)
+    return draw(TRAINING_FIGURES[name], traces, empty=empty, note=note)
 
 
-def _draw(axes: Axes, traces: list[go.Scatter], *, empty: bool = False, note: str = "") -> go.Figure:
+def draw(axes: Axes, traces: Sequence[Any], *, empty: bool = False, note: str = "") -> go.Figure:
+    """Return a figure in the look that all have; an empty one says `note` instead of showing bare axes."""
     figure = go.Figure(traces)
     line = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "automargin": True}
     figure.update_layout(
