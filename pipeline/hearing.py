@@ -128,13 +128,14 @@ def _hear_held(
     held: _Held, until: Seconds, ears: Ears, detector: SpeechDetector | None, options: HearingOptions
 ) -> list[Word]:
     """Hear what is held up to `until` (seconds from its start), let it go, and return its words."""
-    start = held.start
-    speech = [
-        Span(max(span.start - start, 0.0), min(span.end - start, until))
-        for span in _speech(detector, start + held.seconds)
-        if span.end > start and span.start < start + until
-    ]
+    start, heard_so_far = held.start, held.start + held.seconds
     samples = held.take(until)
+    end = held.start
+    speech = [
+        Span(max(span.start, start) - start, min(span.end, end) - start)
+        for span in _speech(detector, heard_so_far)
+        if span.end > start and span.start < end
+    ]
     words = ears.words(samples, speech, options.language, lambda done: options.tell(start + done))
     return [Word(word.text, word.start + start, word.end + start, word.probability) for word in words]
 

@@ -276,11 +276,11 @@ def load_whisper(ws: Workspace, name: str, precision: str, device: str, progress
     try:
         whisper = _load(folder, name, precision, where)
     except _DeviceUnusableError as fault:
-        progress.log(
-            f"Warning: Whisper can't compute on the GPU ({fault}); it goes on with the CPU, which is slower. "
-            "Installing the requirements anew brings the library.",
-            "GPU Memory",
+        remedy = " Installing the requirements anew brings the library." if "librar" in str(fault).lower() else ""
+        slower = (
+            f"Warning: Whisper can't compute on the GPU ({fault}); it goes on with the CPU, which is slower.{remedy}"
         )
+        progress.log(slower, "GPU Memory")
         whisper = _load(folder, name, precision, "cpu")
     progress.log(f"Whisper “{name}” is loaded: {whisper.device}, {whisper.compute_type}", "Model Operations")
     return whisper
@@ -327,7 +327,7 @@ def _load(folder: Path, name: str, precision: str, device: str) -> Whisper:
         model = WhisperModel(str(folder), device=device, compute_type=compute_type, cpu_threads=threads)
         whisper = Whisper(model, name, device, compute_type, batch_size=BATCH_SIZES[device])
         whisper.hear(np.full(RATE, 1e-4, np.float32), "en")
-    except (RuntimeError, ValueError, OSError) as fault:
+    except Exception as fault:  # tokenizers raises Exception itself for a broken file
         reason = str(fault).strip().split("\n")[0].rstrip(".")
         if device == "cuda":
             raise _DeviceUnusableError(reason) from fault
