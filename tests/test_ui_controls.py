@@ -65,6 +65,8 @@ def test_a_project_remembers_its_settings_and_no_others(ws: Workspace) -> None:
         page, form = build_form(ws, forget=("seed",))
     page.make_project("anna")
     page.make_project("bert")
+    page.open("anna").remember_settings(dataset={"seed": 3})
+    assert form._show("anna")[2] == 0
     form._remember("anna", "de", 3.5, 7, False)
     assert form._show("anna") == ["de", 3.5, 0, False]
     assert form._show("bert") == ["en", 2.0, 0, True]

@@ -265,6 +265,31 @@ def test_the_log_grows_and_is_filtered_by_kinds(ws: Workspace) -> None:
     assert book.log(job, ()) == ""
 
 
+def test_the_time_left_goes_by_the_pace_since_the_first_fraction(ws: Workspace) -> None:
+    folder = ws.jobs / "20200101-000000-train-abcdef"
+    folder.mkdir(parents=True)
+    began = time.time() - 110
+    (folder / "request.json").write_text(json.dumps({"stage": "train", "options": {}, "started": began}))
+    known = {"pid": psutil.Process().pid, "born": psutil.Process().create_time()}
+    (folder / "process.json").write_text(json.dumps(known))
+    told = [(0, None), (100, 0.5), (110, 0.6)]  # 100 s of preparing, then a tenth in ten seconds
+    lines = [json.dumps({"t": began + t, "type": "progress", "fraction": f, "message": "…"}) for t, f in told]
+    (folder / "events.jsonl").write_text("\n".join(lines[:2]) + "\n")
+    assert JobBook(ws).latest("train").seconds_left is None  # type: ignore[union-attr]
+    (folder / "events.jsonl").write_text("\n".join(lines) + "\n")
+    assert JobBook(ws).latest("train").seconds_left == pytest.approx(40, abs=4)  # type: ignore[union-attr]
+
+
+def test_a_training_run_that_was_stopped_says_how_to_go_on() -> None:
+    report = {"epochs": 2, "steps": 23, "best_loss": 7.1277, "best_epoch": 1, "stopped": True}
+    status = jobs.JobStatus("id", "train", "anna", "done", 0.4, "", 0.0, 24.0, None, True, report)
+    assert "everything is saved" in describe_job(status)
+    assert "Continue Previous Project" in describe_job(status)
+    ended = jobs.JobStatus("id", "train", "anna", "done", 1.0, "", 0.0, 24.0, None, False, {**report, "stopped": False})
+    assert "Trained 2 epochs, 23 steps; best evaluation loss 7.128, after epoch 1." in describe_job(ended)
+    assert "Continue" not in describe_job(ended)
+
+
 def test_looking_at_ended_jobs_costs_no_reading(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
     book = JobBook(ws)
     wait_until_ended(book, jobs.start_job(ws, "checks", CheckOptions()))

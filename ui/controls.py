@@ -139,7 +139,7 @@ class Form:
 
     def _offers(self, name: str, value: Any) -> bool:
         about = self._about.get(name)
-        return about is not None and (not about.choices or value in about.choices)
+        return about is not None and name not in self._forget and (not about.choices or value in about.choices)
 
     def _remember(self, project: str, *values: Any) -> None:
         if project:

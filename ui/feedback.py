@@ -87,10 +87,19 @@ def _sentence(status: JobStatus) -> tuple[str, str]:
     if status.running:
         return (f"Stopping: {status.message}" if status.stopping else status.message), "running"
     if status.state == "done":
-        return "Done.", "ok"
+        return (_trained(status.result) if status.stage == "train" else "Done."), "ok"
     if status.state == "stopped":
         return status.error or "Stopped on request; what was finished is kept.", "warning"
     return status.error or "It ended without a word.", "failed"
+
+
+def _trained(report: dict[str, Any]) -> str:
+    """Say what came of a training run, by its report."""
+    sentence = f"Trained {report['epochs']} epochs, {report['steps']} steps; best evaluation loss "
+    sentence += f"{report['best_loss']:.3f}, after epoch {report['best_epoch']}."
+    if report["stopped"]:
+        sentence = f"Stopped, and everything is saved. {sentence} “Continue Previous Project” goes on from here."
+    return sentence
 
 
 def job_key(status: JobStatus | None) -> tuple[Any, ...]:

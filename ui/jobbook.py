@@ -23,11 +23,12 @@ SETTLED: Seconds = 10.0  # after this a job without a process isn't just being s
 
 @dataclass
 class _Log:
-    """A job's log as far as it has been read."""
+    """A job's events as far as they have been read."""
 
     offset: int = 0
     count: int = 0
     lines: deque[tuple[str, str]] = field(default_factory=lambda: deque(maxlen=KEPT_LINES))  # kind, line
+    begun: tuple[float, float] | None = None  # when the first fraction was told, and what it was
 
 
 class JobBook:
@@ -76,11 +77,20 @@ class JobBook:
             if status.state == "died" and self._is_being_started(status):
                 status = dataclasses.replace(status, state="running", error="", message="Starting")
             if status.running:
+                status = dataclasses.replace(status, seconds_left=self._seconds_left(status))
                 self._fresh[job] = (time.monotonic(), status)
             else:
                 self._ended[job] = status
                 self._fresh.pop(job, None)
             return status
+
+    def _seconds_left(self, status: JobStatus) -> Seconds | None:
+        """Estimate from the pace since the first fraction: preparing, and what was done by an earlier job, don't count."""
+        begun = self._read_log(status.id).begun
+        if begun is None or status.fraction is None or status.fraction <= begun[1]:
+            return None
+        elapsed = status.started + status.seconds - begun[0]
+        return max(0.0, elapsed * (1 - status.fraction) / (status.fraction - begun[1]))
 
     def _is_being_started(self, status: JobStatus) -> bool:
         """Whether the job has no process because it is just getting one."""
@@ -126,6 +136,8 @@ class JobBook:
                 clock = time.strftime("%H:%M:%S", time.localtime(event["t"]))
                 log.lines.append((event["kind"], f"{clock}  {event['message']}"))
                 log.count += 1
+            elif event["type"] == "progress" and event["fraction"] is not None and log.begun is None:
+                log.begun = (event["t"], event["fraction"])
         return log
 
 

@@ -94,7 +94,7 @@ class RunView:
     # ---- Spoken samples ----
 
     def _build_samples(self) -> None:
-        with gr.Row(visible=False, equal_height=True, elem_id="samples") as self._samples:
+        with gr.Row(visible=False, equal_height=False, elem_id="samples") as self._samples:
             self._epoch = gr.Dropdown([], label="Spoken after", interactive=True, scale=1, min_width=180)
             self._sound = gr.Audio(label="Sample", interactive=False, scale=4, elem_id="sample", buttons=["download"])
         self._page.watch(self._spoken, self._show_spoken, [self._samples, self._epoch], [self._which])
