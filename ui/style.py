@@ -158,6 +158,8 @@ input[type=range]::-webkit-slider-thumb { border: 1px solid var(--neutral-400); 
 .notice + .notice, .notice + .plain-table { margin-top: 8px; }
 .clip-text { font-size: 1.05rem; margin: 0 0 4px; }
 .subdued { color: var(--body-text-color-subdued); font-size: .88rem; margin: 0 0 8px; }
+mark { background: #fde68a; color: inherit; border-radius: 3px; padding: 0 2px; }
+.dark mark { background: #92400e; color: #fef3c7; }
 .confirm { gap: 8px; }
 .confirm > button { width: fit-content; }
 
