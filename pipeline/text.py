@@ -110,7 +110,8 @@ def _stop_ends(core: str, first: str, last: bool, language: str) -> bool:
         return first.isupper()
     if _LETTERS_WITH_STOPS.fullmatch(name) and "." in name:  # z.B. U.S. т.е.
         return False
-    if len(name) == 1 and name.isupper() and not (language == "en" and name == "I"):  # an initial: J. Bach
+    # An initial (J. Bach) or half an abbreviation (z. B.); a syllable of Korean is no such thing.
+    if len(name) == 1 and name.lower() != name.upper() and not (language == "en" and name == "I"):
         return False
     return name.casefold() not in _ABBREVIATIONS.get(language, frozenset())
 

@@ -79,22 +79,26 @@ class SpeechDetector:
         return np.concatenate([*self._probabilities, np.zeros(0, np.float32)])
 
 
-def _load_silero() -> Any:
-    """Return an ONNX session of the model in the silero-vad package.
+def silero_path() -> Path:
+    """Return where the model of the silero-vad package lies. Raises ModelMissingError.
 
     The package isn't imported: that would import torch and set its threads to one for the whole process.
     """
-    import onnxruntime
-
     package = find_spec("silero_vad")
     folder = package.submodule_search_locations[0] if package and package.submodule_search_locations else ""
     path = Path(folder) / "data" / "silero_vad_16k_sequence.onnx"
     if not path.is_file():
         raise ModelMissingError("Silero's speech detector isn't installed: run `pip install -r requirements.txt`.")
+    return path
+
+
+def _load_silero() -> Any:
+    import onnxruntime
+
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1  # more are slower on windows this small
     options.log_severity_level = 3
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return onnxruntime.InferenceSession(str(silero_path()), options, providers=["CPUExecutionProvider"])
 
 
 def spans_of(probabilities: FloatArray, seconds: Seconds, options: SpeechOptions) -> list[Span]:
