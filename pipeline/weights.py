@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.overrides import TorchFunctionMode
 
 from .errors import ModelError, ModelMissingError, WorkspaceError
 from .records import Voice
@@ -28,6 +29,7 @@ State = dict[str, torch.Tensor]
 
 # What a trainer's checkpoint holds beside the voice, and what generation adds to the GPT (the same tensors again).
 _NOT_WEIGHTS = ("dvae.", "torch_mel_spectrogram_", "gpt.gpt_inference.", "gpt.gpt.wte.")
+_ZIP, _OLD = b"PK", b"\x80\x02"  # how torch's files begin: as a zip, before torch 1.6 as a pickle
 # What torch's unpickler stumbles into when bytes are missing or wrong.
 _DAMAGE = (
     RuntimeError,
@@ -42,12 +44,13 @@ _DAMAGE = (
 )
 
 
-def read_state(path: Path) -> State:
+def read_state(path: Path, *, mapped: bool = False) -> State:
     """Return the weights of a checkpoint on the CPU, named as in Coqui's Xtts; the file stays as it is.
 
+    `mapped` leaves them in the file until they are used: for a copy that is dropped soon, without its memory.
     Raises ModelMissingError where there is no file, ModelError where it holds no XTTS weights.
     """
-    checkpoint = read_tensors(path)
+    checkpoint = read_tensors(path, mapped=mapped)
     state = checkpoint.get("model", checkpoint) if isinstance(checkpoint, dict) else None
     if not isinstance(state, Mapping):
         raise ModelError(f"“{path}” isn't an XTTS checkpoint: it holds no weights.")
@@ -62,7 +65,7 @@ def read_state(path: Path) -> State:
     return weights
 
 
-def read_tensors(path: Path) -> Any:
+def read_tensors(path: Path, *, mapped: bool = False) -> Any:
     """Return what torch saved, on the CPU: tensors, plain values, Coqui's config classes, nothing that could be code.
 
     Raises ModelMissingError where there is no file, ModelError where it is broken or holds more.
@@ -70,25 +73,22 @@ def read_tensors(path: Path) -> Any:
     if not path.is_file():
         raise ModelMissingError(f"There is no model file “{path}”.")
     try:
-        if not _looks_saved(path):
+        with path.open("rb") as file:
+            begins = file.read(2)
+        if begins not in (_ZIP, _OLD):
             raise _broken(path)
+        how: dict[str, Any] = {"map_location": "cpu", "weights_only": True, "mmap": mapped and begins == _ZIP}
         try:
-            return torch.load(path, map_location="cpu", weights_only=True)
+            return torch.load(path, **how)
         except pickle.UnpicklingError:  # perhaps the published one, with its config
             with _config_classes_allowed():
-                return torch.load(path, map_location="cpu", weights_only=True)
+                return torch.load(path, **how)
     except pickle.UnpicklingError as fault:
         raise ModelError(
             f"“{path}” isn't loaded: it holds more than weights, which could be harmful code. Use the published file."
         ) from fault
     except _DAMAGE as fault:
         raise _broken(path) from fault
-
-
-def _looks_saved(path: Path) -> bool:
-    """Tell whether the file begins as torch's files do: as a zip, or before torch 1.6 as a pickle."""
-    with path.open("rb") as file:
-        return file.read(4)[:2] in (b"PK", b"\x80\x02")
 
 
 def _broken(path: Path) -> ModelError:
@@ -158,9 +158,9 @@ def load_xtts(voice: Voice, device: str = "cpu") -> Xtts:
     config = read_config(voice.config)
     if not voice.vocab.is_file():
         raise ModelMissingError(f"There is no vocabulary “{voice.vocab}”.")
-    state = read_state(voice.model)
+    state = read_state(voice.model, mapped=True)
     config.model_args.gpt_number_text_tokens = None  # so that the GPT is built once, below, with the vocabulary
-    with silent_transformers():
+    with silent_transformers(), _NoInit():
         model = Xtts(config)
         model.tokenizer = VoiceBpeTokenizer(vocab_file=voice.vocab)
         model.init_models()
@@ -183,6 +183,30 @@ def silent_transformers() -> Iterator[None]:
         yield
     finally:
         logging.set_verbosity(before)
+
+
+class _NoInit(TorchFunctionMode):
+    """Leaves new weights as the memory is: the checkpoint fills them all, and drawing 430 M numbers takes seconds."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if func in _DRAWING:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **(kwargs or {}))
+
+
+_DRAWING = frozenset(
+    {
+        torch.nn.init.uniform_,
+        torch.nn.init.normal_,
+        torch.nn.init.trunc_normal_,
+        torch.nn.init.kaiming_uniform_,
+        torch.nn.init.kaiming_normal_,
+        torch.nn.init.xavier_uniform_,
+        torch.nn.init.xavier_normal_,
+        torch.Tensor.uniform_,
+        torch.Tensor.normal_,
+    }
+)
 
 
 def _fill(model: Xtts, state: State, voice: Voice) -> None:
