@@ -162,7 +162,7 @@ def test_the_kept_model_has_the_loss_that_was_reported_and_can_be_trained_on(ws,
 
 
 def test_lora_trains_its_matrices_only_and_exports_merged_weights(ws):
-    config = dataclasses.replace(CONFIG, lora=True, lora_rank=4, learning_rate=1e-2)
+    config = dataclasses.replace(CONFIG, lora=True, lora_rank=4, learning_rate=1e-2, speak_samples=True)
     report = train(ws, config, Progress())
     files = RunFiles(ws.project("anna").runs / report.run)
     assert report.best_loss < report.first_loss

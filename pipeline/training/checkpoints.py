@@ -238,9 +238,20 @@ class SpaceNeeded:
 
 def space_needed(model: nn.Module, optimizer: str) -> SpaceNeeded:
     """Return what the checkpoints of that model (an Xtts) with that optimizer will take."""
-    everything = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
-    trained = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    everything, trained = _bytes_of(model)
     return SpaceNeeded(best=everything, last=trained * (1 + _OPTIMIZER_TENSORS.get(optimizer, 2)))
+
+
+def memory_needed(model: nn.Module, optimizer: str) -> int:
+    """Return the bytes of weights, gradients and optimizer on the device. What a batch needs comes on top."""
+    everything, trained = _bytes_of(model)
+    return everything + trained * (1 + _OPTIMIZER_TENSORS.get(optimizer, 2))
+
+
+def _bytes_of(model: nn.Module) -> tuple[int, int]:
+    """Return the bytes of all the model's tensors, and of those that are trained."""
+    everything = sum(tensor.numel() * tensor.element_size() for tensor in model.state_dict().values())
+    return everything, sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
 
 
 def check_space(folder: Path, needed: SpaceNeeded, used: int = 0) -> str:

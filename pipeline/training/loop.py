@@ -20,6 +20,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..device import memory_told
 from ..errors import FinetuneError, TrainingError, WorkspaceError
 from ..options import TrainConfig
 from ..progress import Progress
@@ -119,10 +120,12 @@ class Trainer:
     def run(self) -> bool:
         """Train to the end. Returns whether it stopped before: on request, or early by the verdict.
 
-        Raises TrainingError where it can't go on; what was saved last is then whole.
+        Raises TrainingError where it can't go on, and DeviceError where memory runs out beside the batches; what was
+        saved last is then whole.
         """
         try:
-            return self._run()
+            with memory_told("training", self.device.type):
+                return self._run()
         except (WorkspaceError, OSError) as fault:  # the disk is full
             raise TrainingError(f"Training stopped at step {self.at.step}: {fault} {self.what_is_kept()}") from fault
 

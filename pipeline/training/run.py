@@ -15,16 +15,17 @@ import psutil
 import torch
 
 from ..base_models import resolve_base
-from ..device import pick_device
+from ..device import pick_device, read_vram
 from ..errors import DatasetMissingError, SettingError, TrainingError
 from ..languages import LANGUAGES
 from ..options import TrainConfig
 from ..progress import Progress
 from ..records import Run, TrainReport, from_json, to_json
+from ..voices import base_of
 from ..workspace import Project, Workspace, read_json, write_json, write_text
 from .audit import Audit, AuditLimits, Auditor, TrainClip
 from .cache import ClipCache, codes_key
-from .checkpoints import GIB, EpochSums, Standing, check_space, load_last, space_needed, used_space
+from .checkpoints import GIB, EpochSums, Standing, check_space, load_last, memory_needed, space_needed, used_space
 from .data import TrainingData, steps_in_epoch
 from .loop import Trainer, Work
 from .lora import add_lora
@@ -52,6 +53,7 @@ def train(ws: Workspace, config: TrainConfig, progress: Progress) -> TrainReport
     request = _continued(ws, config, earlier) if earlier else new_request(ws, config, progress)
     prepared = prepare(ws, request, progress)
     files = RunFiles(earlier.path if earlier else new_run_folder(ws.project(config.project)))
+    ws.delete(files.report)  # of an earlier sitting: it isn't finished now
     _write_settings(files, request, prepared)
     progress.log(f"Run “{files.folder.name}” of project “{config.project}”, base model {request.config.base}")
     saved = load_last(files)
@@ -98,11 +100,12 @@ def _continued(ws: Workspace, config: TrainConfig, run: Run) -> Request:
     """Return the run's own settings; only more epochs, and what changes no result, are taken from the new ones."""
     files = RunFiles(run.path)
     begun = from_json(TrainConfig, json.dumps(read_json(files.train_config)))
+    base = base_of(ws, run.path) or resolve_base(ws, begun.base)
     taken = {name: getattr(config, name) for name in _MAY_CHANGE}
     taken["epochs"] = max(begun.epochs, config.epochs)
     taken["device"] = pick_device(config.device)
-    begun = dataclasses.replace(begun, **taken, continue_run=True)
-    return Request(begun, resolve_base(ws, begun.base), used_space(files))
+    begun = dataclasses.replace(begun, **taken, project=run.project, base=str(base), continue_run=True)
+    return Request(begun, base, used_space(files))
 
 
 def _write_settings(files: RunFiles, request: Request, prepared: Prepared) -> None:
@@ -178,6 +181,7 @@ def prepare(ws: Workspace, request: Request, progress: Progress) -> Prepared:
     if config.lora:
         add_lora(xtts.gpt, config.lora_rank, config.seed)
     progress.log(check_space(project.path, space_needed(xtts, config.optimizer), request.used))
+    _tell_memory(xtts, config, progress)
     return Prepared(xtts, audit, cache, dataset.language, summary)
 
 
@@ -200,6 +204,21 @@ def _tell_audit(audit: Audit, config: TrainConfig, progress: Progress) -> dict[s
     }
     progress.event("audit", **summary)
     return summary
+
+
+def _tell_memory(xtts: Xtts, config: TrainConfig, progress: Progress) -> None:
+    """Say what of the GPU's memory will be needed and is free."""
+    vram = read_vram(config.device)
+    if vram is None:
+        return
+    needed = memory_needed(xtts, config.optimizer)
+    progress.log(
+        f"GPU memory: weights, gradients and optimizer take {needed / GIB:.1f} GiB, and the batches come on top; "
+        f"{vram.free / GIB:.1f} of {vram.total / GIB:.1f} GiB are free.",
+        kind="GPU Memory",
+    )
+    if needed > vram.free:
+        progress.log("Warning: that is more than is free: close what else uses the GPU, or train with LoRA.")
 
 
 # ---- The trainer and its report -----------------------------------------------------------------------------------
