@@ -8,6 +8,7 @@ import io
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from .records import Rejection, Seconds, Split
@@ -148,18 +149,20 @@ def _spoken_lines(text: str) -> list[str]:
 
 
 def _without_repeats(cues: list[Cue]) -> list[Cue]:
-    """Drop the lines that captions carry over from the cue before, as rolling ones do."""
-    before: list[str] = []
-    result = []
-    for cue in cues:
-        lines = _spoken_lines(cue.text)
-        new = list(lines)
-        if before and new and new[0] == before[-1]:
-            new = new[1:]
-        if lines:
-            before = lines
-        result.append(Cue(cue.start, cue.end, " ".join(new)))
-    return result
+    """Drop the lines that rolling captions carry over from the cue before.
+
+    Captions roll where most cues begin with the line that the one before ended with. Where only some do, somebody
+    said the same again.
+    """
+    if not cues:
+        return []
+    lines = [_spoken_lines(cue.text) for cue in cues]
+    carried = [False, *(bool(one and other and other[0] == one[-1]) for one, other in pairwise(lines))]
+    rolls = sum(carried) > (len(cues) - 1) / 2 and any(len(each) > 1 for each in lines)
+    return [
+        Cue(cue.start, cue.end, " ".join(said[1:] if rolls and again else said))
+        for cue, said, again in zip(cues, lines, carried, strict=True)
+    ]
 
 
 def _without_overlaps(cues: list[Cue]) -> tuple[Cue, ...]:

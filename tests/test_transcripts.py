@@ -130,3 +130,11 @@ def test_any_other_table_tells_nothing_about_recordings(tmp_path: Path) -> None:
     table = tmp_path / "prices.csv"
     table.write_text("item;price\nbread;3\n", encoding="utf-8")
     assert read_table(table) == ({}, [])
+
+
+def test_a_sentence_said_twice_is_kept_twice() -> None:
+    cues = parse_subtitles(
+        "1\n00:00:00,000 --> 00:00:02,000\nCome here.\n\n2\n00:00:02,100 --> 00:00:04,000\nCome here.\n\n"
+        "3\n00:00:05,000 --> 00:00:06,000\nNow go.\n"
+    )
+    assert [cue.text for cue in cues] == ["Come here.", "Come here.", "Now go."]
