@@ -275,7 +275,7 @@ def serve_voice(ws: Workspace, options: VoiceOptions, progress: Progress) -> Ser
         raise SettingError("A resident voice needs a job's folder: start it as the stage “voice”.")
     resident = _Resident(ws, pick_device(options.device), progress)
     resident.speaker_of(options.model)
-    progress.update(None, READY)
+    progress.update(1.0, READY)  # complete, so that it is shown at once
     answered, idle_since = 0, time.monotonic()
     while time.monotonic() - idle_since < IDLE_LIMIT:
         progress.check()
@@ -289,7 +289,7 @@ def serve_voice(ws: Workspace, options: VoiceOptions, progress: Progress) -> Ser
             raise
         except FinetuneError as fault:
             answer(folder, request.id, error=str(fault))
-        progress.update(None, READY)
+        progress.update(1.0, READY)
         answered, idle_since = answered + 1, time.monotonic()
     return ServedVoice(answered)
 

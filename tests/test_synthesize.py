@@ -256,6 +256,13 @@ def _wait_for_reply(ws: Workspace, request: str, seconds: float = 120.0) -> voic
     raise AssertionError("no reply came")
 
 
+def _message_becomes(ws: Workspace, job: str, message: str, seconds: float = 5.0) -> bool:
+    deadline = time.monotonic() + seconds
+    while read_job(ws, job).message != message and time.monotonic() < deadline:
+        time.sleep(0.05)
+    return read_job(ws, job).message == message
+
+
 def test_a_resident_voice_answers_until_it_is_unloaded(
     ws: Workspace, say: Callable[..., SpeakOptions], tmp_path: Path
 ) -> None:
@@ -279,6 +286,7 @@ def test_a_resident_voice_answers_until_it_is_unloaded(
         assert "nobody" in bad_model.error
         assert last.state == "done"  # a bad request ends nothing
         assert (tmp_path / "one.wav").read_bytes() == (tmp_path / "two.wav").read_bytes()
+        assert _message_becomes(ws, job, "Ready to speak")
         with pytest.raises(JobError):
             voice_client.read_reply(ws, f"{job}/../request")
         with pytest.raises(JobError):
