@@ -7,6 +7,7 @@ from pathlib import Path
 
 from .errors import JobRunningError
 from .jobs import RESIDENT_STAGES, running_job
+from .review import reviewed_file
 from .workspace import Project, Workspace, size_of
 
 _STAYS = frozenset({"README.md", ".gitkeep"})  # what the samples folder itself comes with
@@ -26,7 +27,7 @@ def dataset_files(project: Project) -> list[Path]:
     """
     reports = [project.path / "report.json", project.path / "report.csv"]
     tables = [project.dataset_manifest, project.train_csv, project.eval_csv, project.language_file]
-    return _there([project.cache, project.validation, *tables, *reports, project.wavs])
+    return _there([project.cache, project.validation, reviewed_file(project), *tables, *reports, project.wavs])
 
 
 def generated_files(project: Project) -> list[Path]:

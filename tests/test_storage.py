@@ -9,6 +9,7 @@ import pytest
 from pipeline import jobs
 from pipeline.errors import JobRunningError
 from pipeline.options import DemoOptions
+from pipeline.review import reviewed_file
 from pipeline.storage import check_not_in_use, dataset_files, delete_all, generated_files, sample_files, total_size
 from pipeline.workspace import Project, Workspace, size_of
 
@@ -25,6 +26,7 @@ def project(ws: Workspace) -> Project:
         project.dataset_manifest,
         project.path / "report.json",
         project.validation,
+        reviewed_file(project),
         project.settings_file,
         project.cache / "codes" / "0.npy",
         project.runs / "run-1" / "best_model.pth",
@@ -48,7 +50,7 @@ def _names(ws: Workspace) -> set[str]:
 def test_deleting_a_dataset_leaves_runs_speech_settings_and_others(ws: Workspace, project: Project) -> None:
     before, files = _names(ws), dataset_files(project)
     said = total_size(files)
-    assert delete_all(ws, files) == said == 8000
+    assert delete_all(ws, files) == said == 9000
     gone = before - _names(ws)
     assert gone == {
         "finetune/anna/wavs/0.wav",
@@ -58,6 +60,7 @@ def test_deleting_a_dataset_leaves_runs_speech_settings_and_others(ws: Workspace
         "finetune/anna/dataset.json",
         "finetune/anna/report.json",
         "finetune/anna/validation.json",
+        "finetune/anna/reviewed.json",
         "finetune/anna/cache/codes/0.npy",
     }
     assert dataset_files(project) == []
@@ -65,7 +68,7 @@ def test_deleting_a_dataset_leaves_runs_speech_settings_and_others(ws: Workspace
 
 def test_deleting_generated_data_leaves_exports_voices_samples_and_settings(ws: Workspace, project: Project) -> None:
     freed = delete_all(ws, generated_files(project))
-    assert freed == 10_000
+    assert freed == 11_000
     assert _names(ws) == {
         "finetune/anna/settings.json",
         "finetune/ben/metadata_train.csv",

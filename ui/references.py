@@ -28,11 +28,12 @@ class ReferenceChoice:
 
     def build(self, label: str, *, with_own: bool = False, preselect: bool = True) -> None:
         """Put the components here; `with_own` adds a file of one's own, `preselect` the best clip to begin with."""
+        averaged = " Several are averaged." if with_own else ""
         with gr.Row(equal_height=False):
             with gr.Column(scale=3):
                 clips = gr.Dropdown(
                     [], label=label, multiselect=True, elem_id=self._key.replace("_", "-"),
-                    info="Clips of the dataset, the best first. Several are averaged.",
+                    info=f"Clips of the dataset, the best first.{averaged}",
                 )  # fmt: skip
                 shortest = gr.Slider(3, 10, value=SHORTEST, step=0.5, label="Min Audio Length (seconds)")
             own = gr.Audio(

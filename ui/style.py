@@ -161,7 +161,7 @@ input[type=range]::-webkit-slider-thumb { border: 1px solid var(--neutral-400); 
 mark { background: #fde68a; color: inherit; border-radius: 3px; padding: 0 2px; }
 .dark mark { background: #92400e; color: #fef3c7; }
 .confirm { gap: 8px; }
-.confirm > button { width: fit-content; }
+.confirm > button, .fit { width: fit-content; }
 
 .next-step { align-self: flex-end; flex: 0 0 auto !important; width: fit-content; }
 """

@@ -91,7 +91,9 @@ def _other_checkpoints(page: Page, project: str, name: str) -> list[str]:
 def _build_result(page: Page, panel: JobPanel) -> None:
     summary = gr.HTML(padding=False, elem_id="export-summary")
     with gr.Column(visible=False) as whole:
-        spoken = gr.Audio(label="What the exported voice said", interactive=False, elem_id="export-spoken")
+        spoken = gr.Audio(
+            label="What the exported voice said", interactive=False, elem_id="export-spoken", buttons=["download"]
+        )
         files = gr.HTML(elem_id="export-files")
         with gr.Accordion("Clips of this voice (audio_report.txt)", open=False):
             report = gr.Textbox(show_label=False, lines=14, max_lines=14, interactive=False, elem_classes="log")
@@ -137,7 +139,7 @@ def _build_references(page: Page) -> None:
     gr.Markdown("### References to keep")
     references = ReferenceChoice(page, "export_references")
     references.build("Clips to copy to voices/", preselect=False)
-    copy = gr.Button("Copy to voices")
+    copy = gr.Button("Copy to voices", size="sm", elem_classes="fit")
     done = gr.HTML(padding=False)
     page.on(copy.click, lambda project, *chosen: _copy(page, references, project, chosen), references.inputs, [done])
 
