@@ -10,7 +10,6 @@ import dataclasses
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
-from glob import escape
 from pathlib import Path
 
 from .clips import ClipMaker, clip_stem
@@ -195,17 +194,18 @@ class _Work:
 
     def clean_up(self, finished: Sequence[Finished], manifest: Manifest) -> None:
         """Remove what only an interrupted run needs: results that are in the dataset now, and clips of no row."""
-        for one in finished:
-            for path in (self.project.cache / "finished").glob(f"{one.entry.sha256[:16]}-*.json"):
+        if not finished:
+            return
+        done = {one.entry.sha256[:16] for one in finished}
+        for path in (self.project.cache / "finished").glob("*.json"):
+            if path.name.partition("-")[0] in done:
                 path.unlink()
         kept = {clip.file for clip in manifest.clips}
         stems = {clip_stem(one.entry.name, one.entry.sha256) for one in finished}
-        for stem in stems:
-            half_written = self.project.wavs.glob(f".{escape(stem)}_*.tmp")
-            unused = (
-                path for path in self.project.wavs.glob(f"{escape(stem)}_*.wav") if f"wavs/{path.name}" not in kept
-            )
-            for path in (*half_written, *unused):
+        for path in self.project.wavs.iterdir() if self.project.wavs.is_dir() else ():
+            half_written = path.name.startswith(".") and path.suffix == ".tmp"
+            stem = path.name.lstrip(".").rpartition("_")[0]
+            if stem in stems and (half_written or f"wavs/{path.name}" not in kept):
                 path.unlink()
 
 
