@@ -203,7 +203,8 @@ class _Editor:
         emptied = page.on(self.chosen.change, lambda project: None, (), [self.sound])
         page.on(emptied.then, self._load_sound, [self.chosen], [self.sound])
         page.on(self.use.input, self._use, [self.use, self.original, self.whisper, self.text], [self.text])
-        page.on(self.text.input, lambda project: MANUAL, (), [self.use])
+        # Not `input`: Gradio 6.31 sends that for keys only, and a text can be pasted with the mouse.
+        page.on(self.text.change, self._which_text, [self.use, self.original, self.whisper, self.text], [self.use])
         inputs = [which, self.chosen, self.following, self.sound, self.text]
         page.on(self.save.click, self._save, inputs, self.shown)
         page.on(self.move.click, self._move, [which, self.chosen], self.shown)
@@ -286,6 +287,12 @@ class _Editor:
 
     def _use(self, project: str, use: str, original: str, whisper: str, text: str) -> str:
         return {ORIGINAL: original, WHISPER: whisper}.get(use, text)
+
+    def _which_text(self, project: str, use: str, original: str, whisper: str, text: str) -> Any:
+        """Say which text it is by now: what somebody types is their own."""
+        if text == {ORIGINAL: original, WHISPER: whisper}.get(use, text):
+            return gr.skip()
+        return ORIGINAL if text == original else WHISPER if text == whisper else MANUAL
 
     # ---- deciding ----
 
