@@ -1,12 +1,15 @@
 """True epochs: every clip exactly once, shuffled, in batches of like length; the same from any place in between."""
 
 import itertools
+import os
 import random
+import signal
 
 import numpy as np
 import pytest
 import torch
 
+from pipeline.errors import TrainingError
 from pipeline.progress import Progress
 from pipeline.training.audit import TrainClip
 from pipeline.training.cache import ClipCache, as_float, code_count
@@ -129,6 +132,16 @@ def test_batches_do_not_depend_on_where_an_epoch_is_taken_up(data):
     whole = list(load_batches(data, keys, LoaderOptions()))
     rest = list(load_batches(data, keys[2:], LoaderOptions()))
     assert all(same(one, other) for one, other in zip(whole[2:], rest, strict=True))
+
+
+def test_a_worker_that_dies_is_told_in_words(data):
+    class Dying(TrainingData):
+        def __getitem__(self, key):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    dying = Dying(data.clips, data._cache, MARKS)
+    with pytest.raises(TrainingError, match=r"A process that prepares the data died.*DataLoader worker"):
+        list(load_batches(dying, [BatchKey(1, (0,))], LoaderOptions(workers=1)))
 
 
 def stretch_of(data, number, epoch):

@@ -9,8 +9,8 @@ import torch
 from pipeline.errors import TrainingError
 from pipeline.options import OPTIMIZERS, TrainConfig
 from pipeline.progress import Progress
+from pipeline.training.compute import build_accelerator
 from pipeline.training.data import plan_epoch
-from pipeline.training.loop import build_accelerator
 from pipeline.training.optim import build_optimizer
 from pipeline.workspace import Workspace
 from tests.models import install_demo_base
@@ -180,7 +180,9 @@ def test_stopped_in_an_epoch_it_has_a_model_and_can_go_on(ws):
     assert trainer.run()
     assert trainer.work.files.best_model.is_file()
     assert trainer.work.files.last_state.is_file()
-    assert "not compared" in trainer.at.warnings[-1]
+    assert "the model is kept as it is" in trainer.at.warnings[-1]
+    assert trainer.unfinished.eval_loss == trainer.evaluate().total
+    assert trainer.at.best is None
 
 
 def test_early_stopping_ends_the_run_by_the_verdict(ws):
@@ -257,6 +259,29 @@ def test_a_loss_that_is_no_number_stops_before_the_weights_take_harm(ws):
     lines = trainer.work.files.metrics.read_text().splitlines()
     assert '"not_finite"' in lines[-1]
     assert '"loss": null' in lines[-1]
+
+
+def test_weights_that_are_no_numbers_are_never_saved(ws):
+    trainer = make_trainer(ws, dataclasses.replace(CONFIG, batch_size=8, epochs=3))
+    trainer.progress = Watched(trainer, stop_after=1)
+    trainer.run()
+    good = trainer.work.files.last_state.read_bytes()
+    with torch.no_grad():
+        trainer.work.xtts.gpt.mel_head.bias[3] = float("inf")
+    with pytest.raises(TrainingError, match=r"no longer numbers after step 1.*What was saved last is whole"):
+        trainer._save()
+    trainer.progress = Progress()
+    with pytest.raises(TrainingError, match="no longer a number at step 2"):
+        trainer.run()
+    assert trainer.work.files.last_state.read_bytes() == good
+
+
+def test_a_base_model_without_a_loss_is_refused_in_words(ws):
+    trainer = make_trainer(ws, CONFIG)
+    with torch.no_grad():
+        trainer.work.xtts.gpt.final_norm.weight[0] = float("nan")
+    with pytest.raises(TrainingError, match=r"evaluation loss is no number after step 0.*another base model"):
+        trainer.run()
 
 
 # ---- Precision ----------------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from pipeline.options import TrainConfig
 from pipeline.progress import Progress
 from pipeline.records import TrainReport, from_json
 from pipeline.training.checkpoints import GIB, SpaceNeeded, check_space, load_last, space_needed
-from pipeline.training.run import choose_precision, train
+from pipeline.training.compute import choose_precision
+from pipeline.training.run import train
 from pipeline.training.runs import RunFiles, list_runs, new_run_folder
 from pipeline.training.verdict import judge
 from pipeline.weights import read_state

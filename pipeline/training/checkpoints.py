@@ -137,6 +137,11 @@ class Keeper:
         least = max(SAVE_EVERY if within_epoch else 0.0, SAVE_SHARE * self._took)
         return time.monotonic() - self._saved_at > least
 
+    def weights_are_finite(self) -> bool:
+        """Whether the weights may be saved: a state with NaN in it must not take the place of a good one."""
+        finite = [parameter.detach().isfinite().all() for parameter in self._trained.parameters.values()]
+        return bool(torch.stack(finite).all())
+
     def save(self, standing: Standing) -> None:
         """Write the best weights that wait, and all that is needed to go on. Raises WorkspaceError."""
         started = time.monotonic()

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from ..errors import TrainingError
 from .audit import TrainClip
 from .cache import ClipCache, as_float
 from .objective import Marks, Packed, pack
@@ -142,7 +143,10 @@ class _AsBytes:
 
 
 def load_batches(data: TrainingData, keys: Sequence[BatchKey], options: LoaderOptions) -> Iterator[Batch]:
-    """Yield the batches of those keys in their order, prepared ahead by workers if there are any."""
+    """Yield the batches of those keys in their order, prepared ahead by workers if there are any.
+
+    Raises TrainingError where a worker dies.
+    """
     as_bytes = options.no_shared_memory and options.workers > 0
     source: Any = _AsBytes(data) if as_bytes else data
     order: Any = keys
@@ -153,5 +157,17 @@ def load_batches(data: TrainingData, keys: Sequence[BatchKey], options: LoaderOp
         num_workers=options.workers,
         generator=torch.Generator(),  # of its own: iterating must not draw from the global random state
     )
-    for batch in loader:
+    batches = iter(loader)
+    while True:
+        try:
+            batch = next(batches)
+        except StopIteration:
+            return
+        except RuntimeError as fault:
+            if "DataLoader worker" not in str(fault):
+                raise
+            raise TrainingError(
+                "A process that prepares the data died, mostly for lack of memory: lower “Workers/Threads”, or switch "
+                f"“Disable Shared Memory Use” on. Its last words: {str(fault).strip().splitlines()[0]}"
+            ) from fault
         yield pickle.loads(batch) if as_bytes else batch

@@ -3,7 +3,8 @@
 Each step minimises what Coqui's recipe minimises (objective.py), over the clips that `plan_epoch` chose. A step's
 clips may be computed in several batches: every batch is divided by the tokens of the whole step, so that the sum of
 their gradients is that of one large batch. Dropout draws from a seed of (seed, step, batch): with the data's own
-seeding a run that was interrupted anywhere goes on bit for bit.
+seeding a run that was interrupted anywhere goes on bit for bit, where the device computes the same sum the same way
+each time (the CPU does, with the same number of threads).
 
 Not covered: several processes (each would need its share of a step's clips).
 """
@@ -16,7 +17,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -27,7 +27,8 @@ from ..progress import Progress
 from ..records import Seconds
 from .audit import TrainClip
 from .checkpoints import EpochSums, Keeper, Standing, Tokens, Trained
-from .data import Batch, BatchKey, LoaderOptions, TrainingData, cut_step, load_batches, plan_epoch
+from .compute import build_accelerator, is_out_of_memory, seed_of
+from .data import Batch, BatchKey, LoaderOptions, TrainingData, cut_step, load_batches, plan_epoch, steps_in_epoch
 from .metrics import EvaluationPoint, StepPoint
 from .objective import MEL_WEIGHT, TEXT_WEIGHT, Objective, loss_of
 from .optim import Scheduler, build_optimizer, build_scheduler
@@ -38,7 +39,6 @@ from .schedule import effective_schedule, plan_steps
 from .verdict import Verdict, judge, should_stop
 
 if TYPE_CHECKING:
-    from accelerate import Accelerator
     from TTS.tts.models.xtts import Xtts
 
 
@@ -97,20 +97,20 @@ class Trainer:
         self.mel = work.mel.to(self.device)
         self.step_size = self.config.batch_size * self.config.grad_accumulation
         self.at.batch_size = self.at.batch_size or self.config.batch_size
-        steps = len(plan_epoch(work.train.clips, self.config.seed, 1, self.step_size))
-        self.steps_per_epoch = steps
+        self.steps_per_epoch = steps_in_epoch(len(work.train.clips), self.step_size)
         objective = Objective(work.xtts.gpt)
         optimizer = build_optimizer(
             self.config.optimizer, objective, self.config.learning_rate, self.config.weight_decay
         )
         schedule = effective_schedule(self.config.optimizer, self.config.scheduler)
         self.scheduler: Scheduler = build_scheduler(
-            schedule, optimizer, plan_steps(self.epochs, steps, self.config.warmup)
+            schedule, optimizer, plan_steps(self.epochs, self.steps_per_epoch, self.config.warmup)
         )
         self.model, self.optimizer = self.accelerator.prepare(objective, optimizer)
         parameters = {name: p for name, p in objective.gpt.named_parameters() if p.requires_grad}
         trained = Trained(work.xtts, parameters, self.optimizer, self.scheduler, self.accelerator.scaler)
         self.keeper = Keeper(work.files, trained)
+        self.unfinished: EvaluationPoint | None = None  # of the model that is kept without a finished epoch
         self._pace = Pace()
         self._early_stopping = self.config.early_stopping and not standing.stopped_early
         standing.stopped_early = False  # somebody wants it to go on
@@ -130,6 +130,9 @@ class Trainer:
             raise TrainingError(f"Training stopped at step {self.at.step}: {fault} {self.what_is_kept()}") from fault
 
     def _run(self) -> bool:
+        if self.at.epoch > self.epochs:
+            self.log.write(f"All {self.epochs} epochs are done already: ask for more to go on.")
+            return False
         if self.at.first is None:
             self.progress.update(0.0, "Evaluating the base model")
             self.at.first = self._point(self.evaluate(), None)
@@ -319,6 +322,12 @@ class Trainer:
         self.at.sums = EpochSums()
 
     def _point(self, losses: Losses, train: Losses | None) -> EvaluationPoint:
+        """Make the evaluation's record; without `train` it is of the base model. Raises TrainingError for no number."""
+        if not math.isfinite(losses.total):
+            raise TrainingError(
+                f"The evaluation loss is no number after step {self.at.step}: lower the learning rate, choose the "
+                f"precision float32, or take another base model. {self.what_is_kept()}"
+            )
         best = self.at.best
         return EvaluationPoint(
             step=self.at.step,
@@ -347,15 +356,25 @@ class Trainer:
     # ---- Checkpoints --------------------------------------------------------------------------------------------
 
     def _save(self) -> None:
+        if not self.keeper.weights_are_finite():
+            raise TrainingError(
+                f"The weights are no longer numbers after step {self.at.step} (epoch {self.at.epoch}): lower the "
+                f"learning rate or choose the precision float32. {self.what_is_kept()}"
+            )
         self.at.metrics_bytes = self.log.metrics_bytes
         self.at.seconds += self._pace.lap()
         self.keeper.save(self.at)
 
     def _keep_a_model(self) -> None:
-        """Where it was stopped before the first epoch's end, keep the weights as they are rather than none."""
+        """Where it was stopped before the first epoch's end, keep the weights as they are rather than none.
+
+        They are no candidate for the best: the run, continued, ends as if it had not been stopped.
+        """
         if self.at.best is None and self.at.step > 0:
             self.keeper.remember_best()
-            sentence = "Stopped before the first epoch's end: the model that is kept was not compared with others."
+            sums = self.at.sums
+            self.unfinished = self._point(self.evaluate(), Losses.of(sums.text, sums.audio, sums.tokens))
+            sentence = f"Stopped before the end of epoch {self.at.epoch}: the model is kept as it is."
             self.log.warn(sentence, self.at)
 
     def what_is_kept(self) -> str:
@@ -379,23 +398,3 @@ class Trainer:
 
     def _say(self, message: str) -> None:
         self.progress.update(self.at.step / max(1, self.at.step + self._steps_left()), message)
-
-
-def seed_of(seed: int, step: int, batch: int) -> int:
-    """Return the seed of a batch's dropout: another for each, and the same each time."""
-    words = np.random.SeedSequence([seed, step, batch]).generate_state(1, np.uint64)
-    return int(words[0] >> np.uint64(1))
-
-
-def is_out_of_memory(fault: RuntimeError) -> bool:
-    """Tell whether memory ran out, on a GPU or the CPU."""
-    return isinstance(fault, torch.OutOfMemoryError) or "allocate memory" in str(fault)
-
-
-def build_accelerator(precision: str, device: str) -> Accelerator:
-    """Return HF's Accelerator, made anew: it keeps its settings for the process, and a second run may have others."""
-    from accelerate import Accelerator
-    from accelerate.state import AcceleratorState
-
-    AcceleratorState._reset_state(reset_partial_state=True)
-    return Accelerator(mixed_precision=precision, cpu=device == "cpu")

@@ -5,18 +5,14 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import psutil
-import torch
-
 from ..base_models import resolve_base
 from ..device import pick_device, read_vram
-from ..errors import DatasetMissingError, SettingError, TrainingError
+from ..errors import DatasetMissingError, TrainingError
 from ..languages import LANGUAGES
 from ..options import TrainConfig
 from ..progress import Progress
@@ -26,6 +22,7 @@ from ..workspace import Project, Workspace, read_json, write_json, write_text
 from .audit import Audit, AuditLimits, Auditor, TrainClip
 from .cache import ClipCache, codes_key
 from .checkpoints import GIB, EpochSums, Standing, check_space, load_last, memory_needed, space_needed, used_space
+from .compute import choose_precision, use_all_cores
 from .data import TrainingData, steps_in_epoch
 from .loop import Trainer, Work
 from .lora import add_lora
@@ -48,7 +45,7 @@ def train(ws: Workspace, config: TrainConfig, progress: Progress) -> TrainReport
     Stops at the next step when asked to, with all saved; the report then has `stopped`. Raises TrainingError where
     training can't start or go on, and Stopped where it was asked to stop before the first step.
     """
-    _use_all_cores()
+    use_all_cores()
     earlier = find_run(ws, config.project, config.run) if config.continue_run else None
     request = _continued(ws, config, earlier) if earlier else new_request(ws, config, progress)
     prepared = prepare(ws, request, progress)
@@ -265,7 +262,7 @@ def fingerprint(clips: Sequence[TrainClip]) -> str:
 
 def _report(trainer: Trainer, stopped: bool, warnings: tuple[str, ...]) -> TrainReport:
     at, files = trainer.at, trainer.work.files
-    best = at.best or at.first
+    best = at.best or trainer.unfinished or at.first
     if best is None or at.first is None:
         raise TrainingError("The run has no evaluation yet: go on with it first.")
     return TrainReport(
@@ -282,28 +279,3 @@ def _report(trainer: Trainer, stopped: bool, warnings: tuple[str, ...]) -> Train
         verdict=trainer.verdict().sentence,
         warnings=(*warnings, *at.warnings),
     )
-
-
-# ---- Device -------------------------------------------------------------------------------------------------------
-
-
-def choose_precision(wanted: str, device: str) -> str:
-    """Return the precision as Accelerate names it. Raises SettingError where the device doesn't have it."""
-    if device != "cuda":
-        if wanted in ("auto", "float32"):
-            return "no"
-        raise SettingError(f"Precision {wanted} needs an NVIDIA GPU, and this trains on “{device}”: choose float32.")
-    torch.backends.cuda.matmul.allow_tf32 = True
-    torch.backends.cudnn.allow_tf32 = True
-    bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
-    if wanted == "bf16" and not bf16:
-        raise SettingError("This GPU doesn't compute in bf16: choose the precision auto, fp16 or float32.")
-    if wanted == "auto":
-        return "bf16" if bf16 else "fp16"
-    return "no" if wanted == "float32" else wanted
-
-
-def _use_all_cores() -> None:
-    """Undo torch.set_num_threads(1), which silero-vad and Coqui's dataset module call when they are imported."""
-    if torch.get_num_threads() == 1 and "OMP_NUM_THREADS" not in os.environ:
-        torch.set_num_threads(psutil.cpu_count(logical=False) or 1)
