@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import pairwise
+from itertools import groupby, pairwise
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from .transcripts import Cue
 
 # A word that Whisper missed counts as said where there is this much speech for each of its letters.
 LETTER: Seconds = 0.03
+_ALIKE = 2.0  # what was heard instead of some words takes as long to say, by this factor at most
 PIECE_SHIFT: Seconds = 0.7  # how far from its share of the time a piece of a long subtitle may end, to find a silence
 
 
@@ -138,30 +139,72 @@ def align_text(text: str, heard: Heard, language: str) -> Aligned:
     said and isn't in the text stays as it was heard, for a clip's text must be what is said in it. What is in the text
     and finds no speech is returned as unheard.
     """
-    from rapidfuzz.distance import Levenshtein
-
-    known = [word for word in split_words(text, language) if any(letter.isalnum() for letter in word)]
+    known = _written_words(text, language)
     said = _as_units(heard.words, language)
-    steps = Levenshtein.opcodes([_bare(word) for word in known], [_bare(word.text) for word in said])
     words: list[Word] = []
     unheard: list[Rejection] = []
-    for step in steps:
-        theirs = said[step.dest_start : step.dest_end]
-        ours = known[step.src_start : step.src_end]
-        if step.tag == "equal":
+    for block in _blocks(known, said, language):
+        ours, theirs = known[block.ours], said[block.theirs]
+        if block.same:
             words += [Word(mine, one.start, one.end, one.probability) for mine, one in zip(ours, theirs, strict=True)]
-        elif step.tag == "insert":
+        elif ours and theirs:
+            probability = float(np.mean([one.probability for one in theirs]))
+            words += _share(ours, [Span(one.start, one.end) for one in theirs], language, probability)
+        elif theirs:
             words += theirs
-        elif step.tag == "replace":
-            words += _share(ours, [Span(one.start, one.end) for one in theirs], language)
         else:
-            after = said[step.dest_end].start if step.dest_end < len(said) else heard.seconds
+            after = said[block.theirs.start].start if block.theirs.start < len(said) else heard.seconds
             room = _speech_within(heard.speech, Span(words[-1].end if words else 0.0, after))
             missed = _place_missed(ours, room, language)
             words += missed
             if not missed:
                 unheard.append(Rejection("", "is in the transcript and isn't heard", text=join_words(ours, language)))
     return Aligned(words, unheard)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Words of the text and words that were heard that belong together; either may be none."""
+
+    ours: slice
+    theirs: slice
+    same: bool
+
+
+def _blocks(known: Sequence[str], said: Sequence[Word], language: str) -> list[_Block]:
+    """Match the text with what was heard. What differs side by side is one block where it is about as long.
+
+    So “evening” goes with “eve ning”, which a step for each word would take for one word heard wrong and one too many.
+    """
+    from rapidfuzz.distance import Levenshtein
+
+    steps = Levenshtein.opcodes([_bare(word) for word in known], [_bare(word.text) for word in said])
+    blocks: list[_Block] = []
+    for same, run in groupby(steps, key=lambda step: step.tag == "equal"):
+        inside = list(run)
+        ours = slice(inside[0].src_start, inside[-1].src_end)
+        theirs = slice(inside[0].dest_start, inside[-1].dest_end)
+        weight = sum(speech_weight(word, language) for word in known[ours])
+        heard_weight = sum(speech_weight(word.text, language) for word in said[theirs])
+        if same or weight / _ALIKE <= heard_weight <= weight * _ALIKE:
+            blocks.append(_Block(ours, theirs, same))
+        else:
+            blocks += [
+                _Block(slice(step.src_start, step.src_end), slice(step.dest_start, step.dest_end), False)
+                for step in inside
+            ]
+    return blocks
+
+
+def _written_words(text: str, language: str) -> list[str]:
+    """Return the text's words; a mark that stands alone, as a dash does, goes with the word before."""
+    words: list[str] = []
+    for word in split_words(text, language):
+        if any(letter.isalnum() for letter in word):
+            words.append(word)
+        elif words:
+            words[-1] += f" {word}"
+    return words
 
 
 def _as_units(words: Sequence[Word], language: str) -> list[Word]:

@@ -137,7 +137,7 @@ def test_a_broken_table_is_named(ws: Workspace, content: str) -> None:
     project = ws.project("broken")
     project.path.mkdir(parents=True)
     project.train_csv.write_text(content, encoding="utf-8")
-    with pytest.raises(DatasetError, match="metadata_train.csv"):
+    with pytest.raises(DatasetError, match=r"metadata_train\.csv"):
         read_dataset(project)
 
 
