@@ -11,13 +11,14 @@ import os
 import warnings
 import wave
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
+from .decoding import FloatArray as FloatArray
+from .decoding import Tally, decode_frames, join_frames, reason_of, rechunk, resample
 from .errors import AudioError
 from .records import Recording, Seconds, Span
 from .workspace import atomic_path
@@ -25,16 +26,11 @@ from .workspace import atomic_path
 if TYPE_CHECKING:
     from pydub import AudioSegment
 
-FloatArray = npt.NDArray[np.float32]
-
 CLIP_RATE = 22_050  # XTTS learns from this rate
 WHISPER_RATE = 16_000  # Whisper's, and Silero's
 FADE_MS = 3  # at both ends of a clip: no click, and too short to be heard
 
-_MIX_SECONDS: Seconds = 2.0  # native sound is mixed down and resampled in pieces of this length
-_SOUND = 1e-3  # RMS (-60 dBFS) from which a piece tells how its channels relate
-_INVERTED = -0.8  # correlation with the loudest channel from which a channel counts as wired the wrong way round
-_CUT_SHORT: Seconds = 0.5  # a file that ends this much before its header says is called cut short
+_EDGE: Seconds = 0.02  # of a clip is faded apart: whole samples and whole milliseconds at every usual rate
 # Containers whose length FFmpeg only guesses from the bit rate: the packets have to be counted.
 _LENGTH_GUESSED = frozenset({"mp3", "aac", "ac3", "eac3", "mpegts", "amr", "loas", "dts", "truehd"})
 # Lists of other files or addresses: opening what they name is not what somebody who drops a recording expects.
@@ -68,7 +64,7 @@ def probe(path: Path) -> Recording:
     try:
         sha256 = content_hash(path)
     except AudioError as fault:
-        return Recording(path, problem=str(fault))
+        return Recording(path, problem=_clause(path, fault))
     try:
         with _open(path) as container:
             track = container.streams.audio[0]
@@ -78,9 +74,9 @@ def probe(path: Path) -> Recording:
                 path, sha256, seconds, context.sample_rate or 0, context.channels or 0, context.name or ""
             )
         with _open(path) as container:
-            first = next(_frames(container, _Tally()), None)
+            first = next(decode_frames(container, Tally()), None)
     except AudioError as fault:
-        return Recording(path, sha256, problem=_clause(fault))
+        return Recording(path, sha256, problem=_clause(path, fault))
     if first is None:
         return Recording(path, sha256, codec=recording.codec, problem="no sound in it can be decoded")
     return recording
@@ -104,9 +100,9 @@ def _problem_of_path(path: Path) -> str:
     return ""
 
 
-def _clause(fault: AudioError) -> str:
+def _clause(path: Path, fault: AudioError) -> str:
     """Return the fault without the file's name before it and the full stop after it."""
-    return str(fault).partition("” ")[2].rstrip(".") or str(fault)
+    return str(fault).removeprefix(f"“{path.name}” ").rstrip(".")
 
 
 def _open(path: Path) -> Any:
@@ -120,7 +116,7 @@ def _open(path: Path) -> Any:
         # The whole path, so that a name such as “http:x.wav” is never taken for an address.
         container = av.open(os.path.abspath(path), options={"protocol_whitelist": "file"})  # noqa: PTH100
     except (av.error.FFmpegError, ValueError, OSError) as fault:
-        raise AudioError(f"“{path.name}” isn't a sound file that can be read ({_reason(fault)}).") from fault
+        raise AudioError(f"“{path.name}” isn't a sound file that can be read ({reason_of(fault)}).") from fault
     if _PLAYLISTS & set(container.format.name.split(",")):
         container.close()
         raise AudioError(f"“{path.name}” is a playlist, not a recording.")
@@ -128,10 +124,6 @@ def _open(path: Path) -> Any:
         container.close()
         raise AudioError(f"“{path.name}” has no sound: there is no audio track in it.")
     return container
-
-
-def _reason(fault: Exception) -> str:
-    return str(getattr(fault, "strerror", None) or fault).rstrip(".").lower()
 
 
 def _length(container: Any, track: Any) -> Seconds:
@@ -152,187 +144,28 @@ def _length(container: Any, track: Any) -> Seconds:
     return float(ticks * track.time_base) if track.time_base else 0.0
 
 
+def _promised(path: Path, container: Any, track: Any) -> Seconds:
+    """Return how long the header says the track is; 0 where it says nothing that can be relied on."""
+    formats = set(container.format.name.split(","))
+    if formats & _LENGTH_GUESSED or not (track.duration and track.time_base):
+        return 0.0
+    seconds = float(track.duration * track.time_base)
+    if "wav" in formats and (missing := _missing_bytes(path)):  # FFmpeg believes the file's size, not its header
+        seconds *= 1 + missing / max(path.stat().st_size, 1)
+    return seconds
+
+
+def _missing_bytes(path: Path) -> int:
+    """Return how many bytes a WAV file is shorter than its header says; 0 where the header says nothing."""
+    with path.open("rb") as file:
+        head = file.read(8)
+    size = int.from_bytes(head[4:8], "little") + 8
+    # Programs that write a stream before they know its length put the largest number there, or none.
+    told = head[:4] == b"RIFF" and 8 < size < 0x7FFF0000
+    return max(0, size - path.stat().st_size) if told else 0
+
+
 # ---- Decoding -----------------------------------------------------------------------------------------------------
-
-
-@dataclass
-class _Tally:
-    """What goes wrong while a file is decoded, counted."""
-
-    frames: int = 0
-    seconds: Seconds = 0.0
-    damaged: int = 0  # packets that couldn't be decoded
-    not_numbers: int = 0  # samples that were NaN or infinite
-    broke_off: str = ""  # why reading ended before the end of the file
-    promised: Seconds = 0.0  # length by the header; 0 where that isn't known
-
-    def notes(self) -> list[str]:
-        """Return what a person should know about the file, a clause each."""
-        found = []
-        if self.damaged:
-            found.append(f"{self.damaged} damaged pieces of it were skipped")
-        if self.promised and self.seconds < self.promised - _CUT_SHORT:
-            found.append(f"it is cut short: {self.seconds:.1f} s of the {self.promised:.1f} s it should have")
-        elif self.broke_off:
-            found.append(f"it is cut short after {self.seconds:.1f} s ({self.broke_off})")
-        if self.not_numbers:
-            found.append(f"{self.not_numbers} samples that aren't numbers were made silent")
-        return found
-
-
-def _frames(container: Any, tally: _Tally) -> Iterator[Any]:
-    """Decode the first audio track frame by frame, skipping packets that are damaged."""
-    import av
-
-    track = container.streams.audio[0]
-    track.thread_type = "AUTO"
-    packets = container.demux(track)
-    while True:
-        try:
-            packet = next(packets, None)
-        except av.error.FFmpegError as fault:
-            tally.broke_off = _reason(fault)
-            return
-        if packet is None:
-            return
-        try:
-            frames = packet.decode()
-        except (av.error.FFmpegError, ValueError):
-            tally.damaged += 1
-            continue
-        for frame in frames:
-            if frame.samples and frame.sample_rate:
-                tally.frames += 1
-                tally.seconds += frame.samples / frame.sample_rate
-                yield frame
-
-
-@dataclass(frozen=True)
-class _Piece:
-    """Some seconds of native sound: float32 [channels, samples]."""
-
-    sample_rate: int
-    layout: str
-    samples: FloatArray
-
-
-def _pieces(frames: Iterable[Any], tally: _Tally) -> Iterator[_Piece]:
-    """Join frames to pieces of _MIX_SECONDS. A change of rate, layout or format in mid-file begins a new piece."""
-    held: list[Any] = []
-    samples = 0
-    for frame in frames:
-        if held and _kind(frame) != _kind(held[0]):
-            yield _join(held, tally)
-            held, samples = [], 0
-        held.append(frame)
-        samples += frame.samples
-        if samples >= _MIX_SECONDS * frame.sample_rate:
-            yield _join(held, tally)
-            held, samples = [], 0
-    if held:
-        yield _join(held, tally)
-
-
-def _kind(frame: Any) -> tuple[int, str, str]:
-    return frame.sample_rate, frame.layout.name, frame.format.name
-
-
-def _join(frames: list[Any], tally: _Tally) -> _Piece:
-    raw = np.concatenate([frame.to_ndarray() for frame in frames], axis=1)
-    if not frames[0].format.is_planar:
-        raw = raw.reshape(-1, len(frames[0].layout.channels)).T
-    samples = _as_float(raw)
-    # A sum is quicker than a look at each sample, and is no number as soon as one sample is none.
-    if not np.isfinite(samples.sum()):
-        bad = ~np.isfinite(samples)
-        tally.not_numbers += int(bad.sum())
-        samples = np.where(bad, np.float32(0), samples)
-    return _Piece(frames[0].sample_rate, frames[0].layout.name, samples)
-
-
-def _as_float(raw: npt.NDArray[Any]) -> FloatArray:
-    """Return samples of any of FFmpeg's formats as float32, full scale being 1."""
-    if raw.dtype.kind == "f":
-        return raw.astype(np.float32)
-    if raw.dtype == np.uint8:
-        return (raw.astype(np.float32) - np.float32(128)) / np.float32(128)
-    return raw.astype(np.float32) * np.float32(1 / 2 ** (8 * raw.dtype.itemsize - 1))
-
-
-@dataclass
-class _Downmix:
-    """Mixes channels to one: their mean, so that it can't clip and nobody's microphone is lost.
-
-    A channel wired the wrong way round would cancel the others: it is turned. That is decided once, at the first
-    piece that has sound, so that the mix doesn't change within a recording.
-    """
-
-    signs: dict[tuple[str, int], FloatArray] = field(default_factory=dict)
-
-    def __call__(self, piece: _Piece) -> FloatArray:
-        samples = piece.samples
-        if len(samples) == 1:
-            return samples[0]
-        if len(samples) >= 6:  # 5.1 and more: the fourth is the subwoofer's, which holds no speech
-            samples = np.delete(samples, 3, axis=0)
-        key = (piece.layout, piece.sample_rate)
-        if key not in self.signs:
-            signs = _channel_signs(samples)
-            if signs is None:
-                return samples.mean(axis=0)
-            self.signs[key] = signs
-        return self.signs[key] @ samples
-
-
-def _channel_signs(samples: FloatArray) -> FloatArray | None:
-    """Return each channel's weight in the mean, negative where it is inverted; None where it is too quiet to tell."""
-    wide = samples.astype(np.float64)
-    wide -= wide.mean(axis=1, keepdims=True)
-    power = (wide**2).mean(axis=1)
-    loudest = int(power.argmax())
-    if power[loudest] < _SOUND**2:
-        return None
-    shared = (wide * wide[loudest]).mean(axis=1) / np.sqrt(np.maximum(power, 1e-20) * power[loudest])
-    return (np.where(shared < _INVERTED, -1.0, 1.0) / len(samples)).astype(np.float32)
-
-
-def _resample(pieces: Iterable[_Piece], sample_rate: int) -> Iterator[FloatArray]:
-    """Mix each piece to mono and bring it to the rate, without a seam between pieces."""
-    import soxr
-
-    mix = _Downmix()
-    resampler: Any = None
-    native = 0
-    for piece in pieces:
-        if native and piece.sample_rate != native and resampler is not None:
-            yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-            resampler = None
-        native = piece.sample_rate
-        mono = np.ascontiguousarray(mix(piece), np.float32)
-        if native == sample_rate:
-            yield mono
-            continue
-        if resampler is None:
-            resampler = soxr.ResampleStream(native, sample_rate, 1, dtype="float32", quality="HQ")
-        yield resampler.resample_chunk(mono)
-    if resampler is not None:
-        yield resampler.resample_chunk(np.zeros(0, np.float32), last=True)
-
-
-def _rechunk(blocks: Iterable[FloatArray], size: int) -> Iterator[FloatArray]:
-    """Give the same samples in blocks of exactly `size`, the last one shorter."""
-    held: list[FloatArray] = []
-    samples = 0
-    for block in blocks:
-        held.append(block)
-        samples += len(block)
-        while samples >= size:
-            joined = np.concatenate(held)
-            yield joined[:size]
-            held = [joined[size:]]
-            samples -= size
-    if samples:
-        yield np.concatenate(held)
 
 
 class AudioStream(Iterator[FloatArray]):
@@ -340,13 +173,12 @@ class AudioStream(Iterator[FloatArray]):
 
     def __init__(self, path: Path, sample_rate: int, block_seconds: Seconds) -> None:
         self.path = Path(path)
-        self._tally = _Tally()
+        self._tally = Tally()
         self._container = _open(self.path)
         track = self._container.streams.audio[0]
-        if not _LENGTH_GUESSED & set(self._container.format.name.split(",")):
-            self._tally.promised = _length(self._container, track) if track.duration else 0.0
-        pieces = _pieces(_frames(self._container, self._tally), self._tally)
-        self._blocks = _rechunk(_resample(pieces, sample_rate), max(1, round(block_seconds * sample_rate)))
+        self._tally.promised = _promised(self.path, self._container, track)
+        pieces = join_frames(decode_frames(self._container, self._tally), self._tally)
+        self._blocks = rechunk(resample(pieces, sample_rate), max(1, round(block_seconds * sample_rate)))
 
     def __next__(self) -> FloatArray:
         try:
@@ -397,12 +229,25 @@ def write_wav(path: Path, samples: FloatArray, sample_rate: int) -> None:
 def trim(samples: FloatArray, sample_rate: int, keep: Span, fade_ms: int = FADE_MS) -> FloatArray:
     """Return the stretch `keep` (to the millisecond) with a short fade at both ends."""
     part = _segment(samples, sample_rate)[round(keep.start * 1000) : round(keep.end * 1000)]
-    return _samples(_faded(part, fade_ms))
+    return fade(_samples(part), sample_rate, fade_ms)
 
 
 def fade(samples: FloatArray, sample_rate: int, fade_ms: int = FADE_MS) -> FloatArray:
-    """Return the clip with a short fade at both ends, so that it begins and ends without a click."""
-    return _samples(_faded(_segment(samples, sample_rate), fade_ms))
+    """Return the clip with a short fade at both ends, so that it begins and ends without a click.
+
+    Only the ends go through pydub, which counts in milliseconds: the clip keeps its length to the sample.
+    """
+    edge = min(round(_EDGE * sample_rate), len(samples) // 2)
+    faded = samples.astype(np.float32)
+    faded[:edge] = _fade_in(faded[:edge], sample_rate, fade_ms)
+    faded[len(faded) - edge :] = _fade_in(faded[len(faded) - edge :][::-1], sample_rate, fade_ms)[::-1]
+    return faded
+
+
+def _fade_in(edge: FloatArray, sample_rate: int, fade_ms: int) -> FloatArray:
+    segment = _segment(edge, sample_rate)
+    faded = _samples(segment.fade_in(min(fade_ms, len(segment)))) if len(segment) and fade_ms else edge
+    return np.pad(faded, (0, max(0, len(edge) - len(faded))))[: len(edge)]
 
 
 def join(parts: Iterable[FloatArray], sample_rate: int, pause: Seconds = 0.0) -> FloatArray:
@@ -414,11 +259,6 @@ def join(parts: Iterable[FloatArray], sample_rate: int, pause: Seconds = 0.0) ->
             whole += _segment(from_silence, sample_rate)
         whole += _segment(part, sample_rate)
     return _samples(whole)
-
-
-def _faded(part: AudioSegment, fade_ms: int) -> AudioSegment:
-    fade_ms = min(fade_ms, len(part) // 2)
-    return part.fade_in(fade_ms).fade_out(fade_ms) if fade_ms else part
 
 
 def _segment(samples: FloatArray, sample_rate: int) -> AudioSegment:
