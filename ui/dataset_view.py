@@ -33,13 +33,13 @@ def build_report(page: Page, panel: JobPanel) -> None:
     summary = gr.HTML(padding=False, elem_id="dataset-summary")
     with gr.Column(visible=False) as whole:
         with gr.Row():
-            lengths, loudness = live_plot(), live_plot()
+            lengths, loudness = (live_plot(scale=1, min_width=320) for _ in range(2))
         gr.Markdown("### Clips")
         which = gr.Radio([ALL, FLAGGED], value=ALL, show_label=False, container=False, elem_id="which-clips")
         table = gr.Dataframe(
             headers=list(CLIP_COLUMNS), interactive=False, max_height=380, show_label=False, wrap=True,
             show_search="search", elem_id="clips", buttons=["fullscreen"],
-            column_widths=["17%", "30%", "7%", "8%", "8%", "7%", "6%", "6%", "11%"],
+            column_widths=["190px", "330px", "75px", "95px", "95px", "80px", "70px", "65px", "140px"],
         )  # fmt: skip
         _build_listening(page, table)
         with gr.Accordion("Left out", open=False) as left_out:

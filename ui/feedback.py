@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -210,7 +211,7 @@ def stop_or_kill(page: Page, status: JobStatus) -> None:
 def help_box(name: str, *options: type[Any], title: str = "Help: every setting on this tab") -> None:
     """Put the folded help of a tab here: ui/help/<name>.md, then a table of the settings of the options records."""
     with gr.Accordion(title, open=False, elem_classes="help"):
-        guide(name)
+        gr.Markdown(_read_help(name), elem_classes="guide")
         for kind in options:
             gr.Markdown(settings_table(kind), elem_classes="guide")
 
@@ -231,5 +232,12 @@ def settings_table(options: type[Any]) -> str:
 
 
 def guide(name: str) -> None:
-    """Put a guide here, unfolded: ui/help/<name>.md."""
-    gr.Markdown((HELP_FOLDER / f"{name}.md").read_text(encoding="utf-8"), elem_classes="guide")
+    """Put a guide here: ui/help/<name>.md, a drop-down for each `## ` section; the first is open."""
+    for number, section in enumerate(re.split(r"^## ", _read_help(name), flags=re.MULTILINE)[1:]):
+        title, _, body = section.partition("\n")
+        with gr.Accordion(title.strip(), open=number == 0, elem_classes="help"):
+            gr.Markdown(body, elem_classes="guide")
+
+
+def _read_help(name: str) -> str:
+    return (HELP_FOLDER / f"{name}.md").read_text(encoding="utf-8")
