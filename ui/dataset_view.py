@@ -33,13 +33,16 @@ def build_report(page: Page, panel: JobPanel) -> None:
     summary = gr.HTML(padding=False, elem_id="dataset-summary")
     with gr.Column(visible=False) as whole:
         with gr.Row():
-            lengths, loudness = (live_plot(scale=1, min_width=320) for _ in range(2))
+            with gr.Column(min_width=320):
+                lengths = live_plot()
+            with gr.Column(min_width=320):
+                loudness = live_plot()
         gr.Markdown("### Clips")
         which = gr.Radio([ALL, FLAGGED], value=ALL, show_label=False, container=False, elem_id="which-clips")
         table = gr.Dataframe(
             headers=list(CLIP_COLUMNS), interactive=False, max_height=380, show_label=False, wrap=True,
             show_search="search", elem_id="clips", buttons=["fullscreen"],
-            column_widths=["190px", "330px", "75px", "95px", "95px", "80px", "70px", "65px", "140px"],
+            column_widths=["190px", "360px", "75px", "95px", "95px", "80px", "70px", "65px", "140px"],
         )  # fmt: skip
         _build_listening(page, table)
         with gr.Accordion("Left out", open=False) as left_out:
@@ -156,7 +159,7 @@ def _build_listening(page: Page, table: gr.Dataframe) -> None:
         sound = gr.Audio(label="Clip", interactive=False, scale=3, elem_id="chosen-clip", buttons=["download"])
         with gr.Column(scale=2):
             about = gr.HTML(padding=False, elem_id="about-clip")
-            drop = gr.Button("Drop this clip", size="sm")
+            drop = gr.Button("Drop this clip", size="sm", elem_classes="fit")
     shown = [chosen, row, hint, sound, about]
 
     def choose(project: str, event: gr.SelectData) -> tuple[Any, ...]:

@@ -257,7 +257,7 @@ def _build_list(page: Page, playing: gr.State) -> None:
     gr.Markdown("### Generated")
     table = gr.Dataframe(
         headers=list(SPEECH_COLUMNS), interactive=False, max_height=260, show_label=False, wrap=True,
-        elem_id="generated", column_widths=["145px", "390px", "235px", "95px", "65px", "190px"],
+        elem_id="generated", column_widths=["145px", "430px", "235px", "95px", "65px", "190px"],
     )  # fmt: skip
     page.watch(
         lambda project: speeches_key(page.open(project)) if project else (),

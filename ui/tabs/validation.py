@@ -92,7 +92,7 @@ def _build_results(page: Page, panel: JobPanel) -> tuple[gr.Radio, gr.Dataframe]
         table = gr.Dataframe(
             headers=list(COLUMNS), datatype=["html", "html", "str", "str"], interactive=False, max_height=380,
             show_label=False, wrap=True, show_search="search", elem_id="mismatches", buttons=["fullscreen"],
-            column_widths=["420px", "420px", "200px", "80px"],
+            column_widths=["440px", "440px", "210px", "80px"],
         )  # fmt: skip
 
     def show(project: str, status: JobStatus | None) -> tuple[Any, ...]:
