@@ -9,12 +9,11 @@ import filelock
 from .errors import ModelMissingError, SettingError
 from .progress import Progress
 from .records import BaseModel
-from .workspace import Workspace, check_name, read_json
+from .workspace import DEMO_MARKER, Workspace, check_name, read_json
 
 # What training, speaking and exporting need of a base model.
 REQUIRED_FILES = ("config.json", "model.pth", "vocab.json", "dvae.pth", "mel_stats.pth", "speakers_xtts.pth")
 DEMO = "demo"
-DEMO_MARKER = "demo.json"  # in the demo base, with its seed, and in what was trained from it
 
 
 def list_base_models(ws: Workspace) -> list[BaseModel]:

@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from .base_models import DEMO_MARKER
 from .device import kept_threads
 from .languages import LANGUAGES, tokenizer_language
 from .weights import silent_transformers, write_checkpoint, write_tensors
-from .workspace import atomic_folder, write_json, write_text
+from .workspace import DEMO_MARKER, atomic_folder, write_json, write_text
 
 if TYPE_CHECKING:
     from TTS.tts.configs.xtts_config import XttsConfig

@@ -20,7 +20,7 @@ from pathlib import Path
 import psutil
 
 from .audio import content_hash
-from .base_models import DEMO, DEMO_MARKER, REQUIRED_FILES, inspect_model
+from .base_models import DEMO, REQUIRED_FILES, inspect_model
 from .errors import DatasetMissingError, InvalidNameError, ModelError, ModelMissingError, WorkspaceError
 from .options import ExportRequest, SpeakOptions
 from .progress import Progress
@@ -30,7 +30,17 @@ from .sentences import SENTENCES
 from .training.runs import RunFiles, list_runs
 from .trial import Trial
 from .voices import base_of, latest_run
-from .workspace import REPOSITORY, Project, Workspace, atomic_folder, size_of, write_json, write_text
+from .workspace import (
+    DEMO_MARKER,
+    REPOSITORY,
+    Project,
+    Workspace,
+    atomic_folder,
+    read_json,
+    size_of,
+    write_json,
+    write_text,
+)
 
 MANIFEST = "manifest.json"  # its presence makes a folder of models/xtts an exported voice
 SPOKEN = "spoken.wav"  # the sentence the voice said when it was tried
@@ -174,7 +184,6 @@ def _clear_leftovers(target: Path) -> None:
 def _write_weights(parts: _Parts, folder: Path, half: bool) -> None:
     """Write model.pth: the weights that speaking needs, and nothing else."""
     from .weights import halve, read_state, write_checkpoint
-    from .workspace import read_json
 
     state = read_state(parts.checkpoint)
     if "mel_stats" not in state:

@@ -28,6 +28,7 @@ DEMO_WHISPER = REPOSITORY / "assets" / "demo-whisper"
 DEMO_VOICE = REPOSITORY / "assets" / "demo-voice.flac"
 # Not beside the recording under its name: a transcript there would be used instead of Whisper.
 DEMO_TRANSCRIPT = REPOSITORY / "assets" / "demo-sentences.txt"
+DEMO_MARKER = "demo.json"  # lies in the demo base, with its seed, and in what was trained from it
 
 SAMPLES_FOLDER = "put-voice-samples-in-here"
 # Names that Windows keeps for devices, whatever their ending.
