@@ -14,6 +14,15 @@ from pipeline.training.verdict import judge, should_stop
 Curve = Callable[[int], float]
 SEEDS = range(40)
 
+# Evaluation losses of a real run: 8 made clips for 60 epochs on the demo base, AdamW at 3e-3, no scheduler.
+REAL_RUN = (
+    6.775, 6.351, 5.782, 5.280, 4.876, 4.521, 4.192, 3.950, 3.768, 3.614, 3.491, 3.383, 3.295, 3.233, 3.170, 3.117,
+    3.069, 3.026, 3.001, 2.985, 2.960, 2.946, 2.943, 2.933, 2.924, 2.932, 2.949, 2.957, 2.951, 2.958, 2.988, 3.008,
+    3.029, 3.054, 3.078, 3.096, 3.143, 3.165, 3.194, 3.211, 3.263, 3.310, 3.349, 3.380, 3.432, 3.461, 3.505, 3.572,
+    3.579, 3.652, 3.699, 3.730, 3.784, 3.846, 3.854, 3.891, 3.935, 4.007, 4.107, 4.134,
+)  # fmt: skip
+REAL_TURN = 25
+
 
 def falling(epoch: int) -> float:
     return 2 + 4 * math.exp(-epoch / 20)
@@ -148,6 +157,14 @@ def test_a_training_loss_that_rises_too_is_put_down_to_the_learning_rate():
     assert (verdict.kind, verdict.epoch) == ("overtrained", 1)
     assert "the learning rate is too high" in verdict.sentence
     assert "learning rate" not in judge(evaluations(turning_at_five, 20), 3).sentence
+
+
+def test_a_real_run_is_improving_until_its_turn_and_overtrained_since():
+    seen = evaluations(lambda epoch: REAL_RUN[epoch - 1], len(REAL_RUN))
+    found = {count: judge(seen[:count], 3) for count in range(4, len(seen) + 1)}
+    assert {found[count].kind for count in range(4, REAL_TURN + 1)} == {"improving"}
+    assert {found[count].kind for count in range(REAL_TURN + 7, len(seen) + 1)} == {"overtrained"}
+    assert {found[count].epoch for count in range(REAL_TURN + 7, len(seen) + 1)} == {REAL_TURN}
 
 
 def test_a_very_long_run_is_judged_in_a_moment():
