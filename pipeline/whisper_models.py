@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 import warnings
+from contextlib import suppress
 from pathlib import Path
 
 from .errors import ModelError, ModelMissingError
 from .languages import WHISPER_MODELS
 from .progress import Progress
-from .workspace import DEMO_WHISPER, Workspace
+from .workspace import DEMO_WHISPER, Workspace, size_of
 
 # What a model in CTranslate2's format needs; one of the vocabulary files.
 NEEDED = ("model.bin", "config.json", "tokenizer.json")
@@ -63,18 +65,33 @@ def _checked(folder: Path) -> Path:
 
 
 def _download(name: str, folder: Path, progress: Progress) -> None:
-    """Fetch a model from its hub; what was fetched before is used."""
-    import faster_whisper
-    from huggingface_hub.errors import HfHubHTTPError
+    """Fetch a model from its hub; what an interrupted download left is used.
 
-    progress.update(None, f"Fetching the Whisper model “{name}”")
+    The hub's client can't be stopped, so it works in a thread that is left behind when the user asks to stop.
+    """
     progress.log(f"Fetching the Whisper model “{name}” into {folder}", "Model Operations")
+    faults: list[Exception] = []
+    thread = threading.Thread(target=_fetch, args=(name, folder, faults), daemon=True)
+    thread.start()
+    while thread.is_alive():
+        progress.check()
+        with suppress(FileNotFoundError):  # a part may be renamed while it is looked at
+            progress.update(None, f"Fetching the Whisper model “{name}”: {size_of(folder) / 1e6:.0f} MB")
+        thread.join(0.5)
+    if faults:
+        reason = str(faults[0]).strip().split("\n")[0]
+        raise ModelMissingError(
+            f"The Whisper model “{name}” isn't in {folder.parent} and can't be fetched from huggingface.co ({reason}): "
+            "check the connection and try again, copy the model there, or choose “demo”."
+        ) from faults[0]
+
+
+def _fetch(name: str, folder: Path, faults: list[Exception]) -> None:
+    import faster_whisper
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # faster-whisper passes an argument that the hub's client ignores
             faster_whisper.download_model(name, output_dir=str(folder))
-    except (OSError, HfHubHTTPError) as fault:
-        raise ModelMissingError(
-            f"The Whisper model “{name}” isn't in {folder.parent} and its hub (huggingface.co) can't be reached: "
-            "check the connection, copy the model there, or choose “demo”."
-        ) from fault
+    except Exception as fault:  # the client lets errors of its HTTP library through, which changes with its version
+        faults.append(fault)
