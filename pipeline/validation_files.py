@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from .compare import word_error_rate
@@ -117,10 +118,16 @@ def report_on(project: Project, validation: Validation, rows: Sequence[Row]) -> 
         Mismatch(row.file, row.split, row.text, heard[row.file].heard, round(score, 4))
         for row in rows
         if row.file in heard and row.file not in missing
-        if (score := word_error_rate(row.text, heard[row.file].heard, validation.language)) > 0
+        if (score := _score(row.text, heard[row.file].heard, validation.language)) > 0
     ]
     mismatches.sort(key=lambda one: (-one.score, one.file))
     return ValidationReport(project.name, len(rows), tuple(missing), tuple(mismatches))
+
+
+@lru_cache(maxsize=1 << 14)
+def _score(text: str, heard: str, language: str) -> float:
+    """Return the word error rate, remembered: of thousands of clips one has changed since the page last asked."""
+    return word_error_rate(text, heard, language)
 
 
 def sound_size(row: Row) -> int:
