@@ -148,6 +148,27 @@ def test_the_interface_answers_soon_without_torch_and_serves_nothing_of_the_work
         assert refused.value.code in (403, 404)
 
 
+def test_with_a_password_nothing_is_answered_before_it_is_given(ws: Workspace) -> None:
+    import httpx
+
+    from ui.access import Login
+    from ui.app import build_app, look
+
+    page = build_app(ws)
+    options = {"prevent_thread_lock": True, "quiet": True, **look()}
+    _, address, _ = page.launch(auth=Login("anna", "öffne dich").check, **options)
+    try:
+        with httpx.Client(base_url=address, timeout=20) as client:
+            assert client.get("/config").status_code == 401
+            assert client.post("/gradio_api/queue/join", json={"fn_index": 0, "data": []}).status_code == 401
+            assert client.post("/login", data={"username": "anna", "password": "offne dich"}).status_code == 400
+            assert client.get("/config").status_code == 401
+            assert client.post("/login", data={"username": "anna", "password": "öffne dich"}).status_code == 200
+            assert client.get("/config").status_code == 200
+    finally:
+        page.close()
+
+
 # ---- Following the disk -------------------------------------------------------------------------------------------
 
 

@@ -21,24 +21,25 @@ def build_app(ws: Workspace) -> Any:
     from . import header
     from .context import TABS, Page
     from .style import remember_tab
-    from .tabs import dataset, export, preflight, testing, training
+    from .tabs import dataset, export, preflight, testing, training, validation
 
     build = {
         "preflight": preflight.build,
         "dataset": dataset.build,
+        "validation": validation.build,
         "training": training.build,
         "testing": testing.build,
         "export": export.build,
     }
     ws.prepare()
-    with gr.Blocks(title="XTTS Finetune", analytics_enabled=False, delete_cache=(CACHE_CHECKED, CACHE_KEPT)) as blocks:
+    cache = (CACHE_CHECKED, CACHE_KEPT)
+    with gr.Blocks(title="XTTS Finetune", fill_width=True, analytics_enabled=False, delete_cache=cache) as blocks:
         page = Page(ws)
         header.build(page)
         with gr.Tabs(elem_id="steps") as page.tabs:
             for name, title in TABS.items():
                 with gr.Tab(title, id=name) as tab:
-                    if name in build:
-                        build[name](page)
+                    build[name](page)
                 tab.select(None, js=remember_tab(name))
         page.listen(blocks, header.opener(page), [page.project, page.tabs])
     return blocks.queue(default_concurrency_limit=16)
@@ -56,14 +57,16 @@ def serve(ws: Workspace, options: ServeOptions) -> None:
     login = choose_login(options)
     check_port(options)
     blocks = build_app(ws)
-    announce(options, login, lambda line: print(line, file=sys.stderr, flush=True))
     blocks.launch(
         server_name=options.host,
         server_port=options.port,
         share=options.share,
         auth=login.check if login else None,
         inbrowser=options.open_browser,
+        prevent_thread_lock=True,
         quiet=True,
         show_error=False,
         **look(),
     )
+    announce(options, login, lambda line: print(line, file=sys.stderr, flush=True))
+    blocks.block_thread()
