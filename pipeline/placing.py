@@ -122,7 +122,7 @@ class _Costs:
         breaks = find_breaks([word.text for word in words], language)
         early, late = _boundary_times(words, sound.envelope.seconds)
         kinds = ["sentence", *breaks[:-1], "sentence"]
-        phrases = [" " in word.text.strip() for word in words]
+        phrases = [sum(any(map(str.isalnum, one)) for one in word.text.split()) > 2 for word in words]
         return _Costs(
             starts=sound.starts,
             ends=sound.ends,
@@ -220,18 +220,34 @@ def _ascending(values: DoubleArray) -> DoubleArray:
 
 
 def _expected_lengths(words: Sequence[Word], sound: Sound, language: str) -> DoubleArray:
-    """Return how long each word should take: by its letters at the recording's pace, and by what Whisper says."""
+    """Return how long each word should take: by its letters, and by what Whisper says, at the recording's pace."""
     weights = np.array([speech_weight(word.text, language) for word in words])
     if not weights.sum():
         weights = np.ones(len(words))
     told = np.array([max(word.end - word.start, 0.0) for word in words])
-    sounding = float((sound.starts[1:] - sound.ends[:-1]).sum())
-    pace = sounding / weights.sum()
+    pace = _sounding_near(words, sound) / weights.sum()
     typical = float(np.median(told[weights > 0] / weights[weights > 0]))
-    if typical > 0:  # much of the sound may be music, or Whisper may have missed a lot
-        pace = min(max(pace, 0.7 * typical), 1.4 * typical)
+    if typical > 0:  # Whisper may have missed a lot
+        pace = min(max(pace, 0.4 * typical), 3.0 * typical)
     letters = pace * weights
+    told *= letters.sum() / max(float(told.sum()), 1e-6)  # some models make every word too short
     return 0.65 * letters + 0.35 * np.clip(told, 0.4 * letters, 2.5 * letters)
+
+
+def _sounding_near(words: Sequence[Word], sound: Sound) -> Seconds:
+    """Return for how long there is sound where words are, or near them: the rest may be music, or missed."""
+    edges = np.ravel(np.stack([sound.ends[:-1], sound.starts[1:]], axis=1))
+    lengths = np.diff(edges, prepend=edges[:1])
+    lengths[::2] = 0.0  # from a sound's end to the next one's start
+    spans: list[tuple[float, float]] = []
+    for word in words:
+        start, end = word.start - _NEAR, word.end + _NEAR
+        if spans and start <= spans[-1][1]:
+            spans[-1] = (spans[-1][0], max(end, spans[-1][1]))
+        else:
+            spans.append((start, end))
+    before, after = np.interp(np.array(spans).T, edges, np.cumsum(lengths))
+    return float((after - before).sum())
 
 
 # ---- The best places ----------------------------------------------------------------------------------------------
