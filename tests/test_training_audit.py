@@ -131,6 +131,8 @@ def test_a_dataset_that_lacks_a_part_is_refused_in_words(ws, project):
     other = ws.project("other")
     with pytest.raises(DatasetMissingError):
         find_dataset(other, TrainConfig(project="other"))
+    with pytest.raises(TrainingError, match=r"There is no file “/nowhere\.csv”"):
+        find_dataset(other, TrainConfig(project="other", train_csv="/nowhere.csv"))
     project.language_file.unlink()
     with pytest.raises(TrainingError, match=r"lang\.txt"):
         find_dataset(other, TrainConfig(project="other", train_csv=str(project.train_csv)))

@@ -301,3 +301,13 @@ def test_bf16_trains_with_about_the_same_loss(ws):
     trainer.model, trainer.optimizer = trainer.accelerator.prepare(objective, optimizer)
     assert take(trainer).loss == pytest.approx(expected.loss, rel=2e-2)
     assert all(parameter.dtype == torch.float32 for parameter in objective.parameters())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs an NVIDIA GPU")
+@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
+def test_a_gpu_takes_the_cpus_step_in_each_precision(ws, precision):
+    expected = one_step(ws, batch_size=4)[1]
+    point = one_step(ws, batch_size=4, device="cuda", precision=precision)[1]
+    assert point.loss == pytest.approx(expected.loss, rel=2e-2)
+    assert point.grad_norm == pytest.approx(expected.grad_norm, rel=0.2)
+    assert point.vram > 0

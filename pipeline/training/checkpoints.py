@@ -183,6 +183,7 @@ def save_last(files: RunFiles, standing: Standing, tensors: dict[str, Any]) -> N
             "epochs": standing.epochs,
             "step": standing.step,
             "seconds": round(standing.seconds, 1),
+            "first_loss": standing.first.eval_loss if standing.first else None,
             "best_epoch": best.epoch if best else 0,
             "best_loss": best.eval_loss if best else None,
         },

@@ -135,6 +135,8 @@ def find_dataset(project: Project, config: TrainConfig) -> Dataset:
             raise DatasetMissingError(project.name)
         return Dataset(project.train_csv, Path(config.eval_csv or project.eval_csv), project.language)
     train_csv = Path(config.train_csv).expanduser()
+    if not train_csv.is_file():
+        raise TrainingError(f"There is no file “{train_csv}”: correct the “Train CSV file path”.")
     eval_csv = Path(config.eval_csv).expanduser() if config.eval_csv else train_csv.with_name(project.eval_csv.name)
     if not eval_csv.is_file():
         raise TrainingError(f"“{train_csv}” needs clips to evaluate with: give an “Eval CSV file path” too.")
