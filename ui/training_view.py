@@ -103,7 +103,8 @@ class RunView:
     def _spoken(self, project: str, which: str | None) -> list[str]:
         """Return the names of the samples there are, the newest last."""
         run = self._find(project, which)
-        return sorted(path.name for path in RunFiles(run.path).samples.glob("epoch_*.wav")) if run else []
+        names = (path.name for path in RunFiles(run.path).samples.glob("epoch_*.wav")) if run else ()
+        return sorted(names, key=lambda name: (len(name), name))  # epoch_1000 after epoch_999
 
     def _show_spoken(self, project: str, which: str | None) -> tuple[Any, Any]:
         names = self._spoken(project, which)
