@@ -278,7 +278,7 @@ def check_cuts(plan: SegmentPlan, spoken: Spoken, envelope: Envelope) -> None:
 
 
 @needs_espeak
-@pytest.mark.parametrize(("wrong", "snr"), [(0.0, None), (0.2, 30), (0.4, 30)])
+@pytest.mark.parametrize(("wrong", "snr"), [(0.0, None), (0.4, 30)])
 @pytest.mark.parametrize("language", sorted(SENTENCES))
 def test_no_syllable_is_lost_in_speech(language: str, wrong: float, snr: float | None, tmp_path: Path) -> None:
     spoken = story(language, 25, seed=3, pauses=(0.3, 1.1))
