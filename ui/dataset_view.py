@@ -158,7 +158,7 @@ def _build_listening(page: Page, table: gr.Dataframe) -> None:
     with gr.Row(visible=False, equal_height=False) as row:
         sound = gr.Audio(label="Clip", interactive=False, scale=3, elem_id="chosen-clip", buttons=["download"])
         with gr.Column(scale=2):
-            about = gr.HTML(padding=False, elem_id="about-clip")
+            about = gr.HTML(padding=False, elem_id="about-chosen")
             drop = gr.Button("Drop this clip", size="sm", elem_classes="fit")
     shown = [chosen, row, hint, sound, about]
 

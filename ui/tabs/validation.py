@@ -260,7 +260,8 @@ class _Editor:
         entry = review.find(file)
         files = [one.file for one in _chosen_entries(review, which)]
         place = files.index(file) + 1 if file in files else 0
-        following = files[place] if place < len(files) else ""
+        before = files[: place - 1] if which == TO_DECIDE and place else []  # what was passed over comes again
+        following = next(iter([*files[place:], *before]), "")
         other = "training" if entry.split == "eval" else "evaluation"
         return (
             file,
