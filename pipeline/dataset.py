@@ -7,7 +7,7 @@ one step. Stopped or killed before, the dataset is as it was, and the next run t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +21,7 @@ from .dataset_files import (
     find_manifest,
     open_for_change,
     read_staged,
+    recover,
     settings_key,
     staged_file,
 )
@@ -34,6 +35,7 @@ from .options import DatasetOptions
 from .progress import Progress
 from .quality import flag_clips
 from .records import Clip, DatasetReport, Rejection, Seconds, to_json
+from .similarity import measure_similarity
 from .split import split_clips
 from .transcribe import load_whisper
 from .workspace import Project, Workspace, write_text
@@ -51,8 +53,8 @@ def create_dataset(ws: Workspace, options: DatasetOptions, progress: Progress) -
     """
     project = ws.project(options.project)
     settings = _settings(options)
-    with open_for_change(project):
-        old = find_manifest(project)
+    recover(project)
+    old = find_manifest(project)
     _check_settings(old, settings, options)
     intake = take_in([Path(path).expanduser() for path in options.audio] or [ws.samples], progress)
     known = {source.sha256: source.name for source in old.sources} if old else {}
@@ -66,10 +68,13 @@ def create_dataset(ws: Workspace, options: DatasetOptions, progress: Progress) -
     rejected += work.rejected
     if not old and not any(one.clips for one in finished):
         raise DatasetError(_nothing([*rejected, *(r for one in finished for r in one.entry.rejected)], options, ws))
-    manifest = _add(project, finished, new, settings, options)
-    work.clean_up(finished, manifest)
-    added = sum(len(one.clips) for one in finished)
-    report = make_report(manifest, added, rejected)
+    manifest = old
+    if finished or manifest is None:
+        clips = [*(old.clips if old else ()), *(clip for one in finished for clip in one.clips)]
+        voices = measure_similarity(ws, project, clips, progress)
+        manifest = _add(project, finished, new, voices, options)
+        work.clean_up(finished, manifest)
+    report = make_report(manifest, sum(len(one.clips) for one in finished), rejected)
     _tell(report, progress)
     return report
 
@@ -218,21 +223,25 @@ def _add(
     project: Project,
     finished: Sequence[Finished],
     sources: Sequence[Source],
-    settings: DatasetSettings,
+    voices: Mapping[str, float],
     options: DatasetOptions,
 ) -> Manifest:
     """Add what came of the recordings to the dataset, in one step, and return it."""
+    settings = _settings(options)
     with open_for_change(project):
-        old = find_manifest(project)
-        speaker = options.speaker or project.name
-        manifest = old or Manifest(project.name, settings, speaker, options.seed, options.eval_percent)
-        entries = tuple(one.entry for one in finished)
-        if not entries and old is not None:
-            return old
-        clips = _split(manifest.clips, finished, sources, options)
-        flagged = flag_clips((*manifest.clips, *clips), settings.language)
+        manifest = find_manifest(project) or Manifest(
+            project.name, settings, options.speaker or project.name, options.seed, options.eval_percent
+        )
+        new = _split(manifest.clips, finished, sources, options)
+        clips = [
+            dataclasses.replace(clip, similarity=voices.get(clip.file, clip.similarity))
+            for clip in (*manifest.clips, *new)
+        ]
         manifest = dataclasses.replace(
-            manifest, settings=settings, sources=(*manifest.sources, *entries), clips=flagged
+            manifest,
+            settings=settings,
+            sources=(*manifest.sources, *(one.entry for one in finished)),
+            clips=flag_clips(clips, settings.language),
         )
         return commit(project, manifest)
 

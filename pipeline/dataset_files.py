@@ -208,6 +208,13 @@ def open_for_change(project: Project) -> Iterator[None]:
         yield
 
 
+def recover(project: Project) -> None:
+    """Finish what a kill left undone, if there is a project at all."""
+    if project.cache.is_dir():
+        with open_for_change(project):
+            pass
+
+
 def _recover(project: Project) -> None:
     """Do again what the journal says, if there is one, and remove what a kill left half written."""
     for path in (journal_of(project), *_written(project)):

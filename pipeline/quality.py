@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -198,15 +198,12 @@ def _sounds_same(one: Clip, other: Clip) -> bool:
     return abs(one.seconds - other.seconds) < 0.03 and abs(one.snr - other.snr) < 0.2
 
 
-def add_similarity(clips: Sequence[Clip], embed: Callable[[Clip], FloatArray]) -> tuple[Clip, ...]:
-    """Return the clips with their cosine similarity to the mean of all; `embed` gives a clip's speaker embedding."""
-    if not clips:
-        return ()
-    vectors = np.stack([np.asarray(embed(clip), np.float64).reshape(-1) for clip in clips])
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    middle = vectors.mean(axis=0)
-    cosines = vectors @ (middle / max(float(np.linalg.norm(middle)), 1e-12))
-    return tuple(
-        dataclasses.replace(clip, similarity=round(float(cosine), 4))
-        for clip, cosine in zip(clips, cosines, strict=True)
-    )
+def similarities(vectors: Mapping[str, FloatArray]) -> dict[str, float]:
+    """Return each clip's cosine similarity to the mean of all, out of the speaker embeddings of the clips."""
+    if not vectors:
+        return {}
+    rows = np.stack([np.asarray(vector, np.float64).reshape(-1) for vector in vectors.values()])
+    rows /= np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
+    middle = rows.mean(axis=0)
+    cosines = rows @ (middle / max(float(np.linalg.norm(middle)), 1e-12))
+    return {file: round(float(cosine), 4) for file, cosine in zip(vectors, cosines, strict=True)}

@@ -119,14 +119,14 @@ def parse_subtitles(text: str) -> tuple[Cue, ...]:
     cues: list[Cue] = []
     for block in re.split(r"\n\s*\n", text.replace("\r\n", "\n").replace("\r", "\n")):
         lines = block.strip("\n").split("\n")
-        at = next((number for number, line in enumerate(lines) if _TIMES.match(line)), None)
-        if at is None:
-            continue  # WEBVTT, NOTE, STYLE
-        times = _TIMES.match(lines[at])
-        assert times is not None
-        start, end = _seconds(*times.groups()[:4]), _seconds(*times.groups()[4:])
-        if end > start:
-            cues.append(Cue(start, end, "\n".join(lines[at + 1 :])))
+        for number, line in enumerate(lines):
+            times = _TIMES.match(line)
+            if times is None:
+                continue  # the cue's number, WEBVTT, NOTE, STYLE
+            start, end = _seconds(*times.groups()[:4]), _seconds(*times.groups()[4:])
+            if end > start:
+                cues.append(Cue(start, end, "\n".join(lines[number + 1 :])))
+            break
     said = _without_repeats(sorted(cues, key=lambda cue: cue.start))
     return _without_overlaps([cue for cue in said if cue.text])
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 import wave
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from pipeline.progress import Progress
 from pipeline.records import Clip, Correction, DatasetReport
 from pipeline.workspace import Project, Workspace, read_json
 
+from .killing import killed_at, needs_fork
 from .recordings import Told, broken_files, record, sentences_of, unusual_files, write_srt
 from .speech import needs_espeak
 
@@ -437,28 +436,7 @@ def test_stopped_anywhere_the_old_dataset_is_whole_and_the_next_run_finishes_it(
         assert tables(ws.project("anna")) == wanted
 
 
-def killed_at(moment: int, work: Callable[[], object]) -> bool:
-    """Do the work in a child that dies, as by kill -9, before its rename or removal number `moment`; tell if it did."""
-    child = os.fork()
-    if child == 0:
-        left = iter(range(moment))
-
-        def count(original: Callable[..., Any]) -> Callable[..., Any]:
-            def counted(*args: Any, **known: Any) -> Any:
-                if next(left, None) is None:
-                    os._exit(9)
-                return original(*args, **known)
-
-            return counted
-
-        Path.replace = count(Path.replace)  # type: ignore[method-assign]
-        Path.unlink = count(Path.unlink)  # type: ignore[method-assign]
-        work()
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a child that can be killed anywhere needs fork")
+@needs_fork
 def test_killed_anywhere_the_old_dataset_is_whole_and_finished_recordings_are_not_done_again(
     tmp_path: Path, stories: list[Told]
 ) -> None:

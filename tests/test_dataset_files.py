@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import csv
-import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -34,6 +31,8 @@ from pipeline.dataset_files import (
 from pipeline.errors import DatasetError, DatasetMissingError
 from pipeline.records import Clip, Correction, Span
 from pipeline.workspace import REPOSITORY, Project, Workspace
+
+from .killing import killed_at, needs_fork
 
 SETTINGS = DatasetSettings("en", "demo", vad=True, min_seconds=2.0, max_seconds=10.0, loudness=True)
 TEXTS = ('He said "yes".', '"No," she said, "never."', "Plain words.", "Ünïcödé, 你好, नमस्ते!", "It's 5 o'clock; go.")
@@ -192,28 +191,7 @@ def test_a_clip_moves_between_the_splits_but_never_the_last_one(project: Project
         move_clip(project, "wavs/0.wav", "train")
 
 
-def killed_at(moment: int, work: Callable[[], None]) -> bool:
-    """Do the work in a child that dies, as by kill -9, before its rename or removal number `moment`; tell if it did."""
-    child = os.fork()
-    if child == 0:
-        left = iter(range(moment))
-
-        def count(original: Callable[..., Any]) -> Callable[..., Any]:
-            def counted(*args: Any, **known: Any) -> Any:
-                if next(left, None) is None:
-                    os._exit(9)
-                return original(*args, **known)
-
-            return counted
-
-        Path.replace = count(Path.replace)  # type: ignore[method-assign]
-        Path.unlink = count(Path.unlink)  # type: ignore[method-assign]
-        work()
-        os._exit(0)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a child that can be killed anywhere needs fork")
+@needs_fork
 def test_killed_before_any_rename_the_dataset_is_whole_and_the_change_is_finished_or_never_was(
     ws: Workspace,
 ) -> None:
