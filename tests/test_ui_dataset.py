@@ -108,6 +108,16 @@ def test_loudness_is_measured_once_and_then_known(ws: Workspace) -> None:
     assert book.key() == after
 
 
+def test_the_table_says_where_a_text_of_ones_own_is(ws: Workspace) -> None:
+    _sound(ws.samples / "told.wav")
+    (ws.samples / "told.srt").write_text("1\n00:00:00,000 --> 00:00:02,000\nHello there.\n")
+    _sound(ws.samples / "heard.wav", pitch=330)
+    shown = describe_recordings(RecordingBook(ws))
+    assert "Text: told.srt" in shown
+    assert shown.count("Text: ") == 1
+    assert "2 files" in shown
+
+
 def test_names_of_files_are_shown_as_text() -> None:
     assert "<script>" not in as_table(["<script>"], [["<script>alert(1)</script>"]])
 

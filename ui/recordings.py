@@ -12,6 +12,7 @@ from pipeline.errors import AudioError
 from pipeline.intake import list_recordings
 from pipeline.loudness import measure_loudness
 from pipeline.records import Recording, Seconds
+from pipeline.transcripts import find_transcripts
 from pipeline.workspace import Workspace
 
 from .context import stamp
@@ -48,6 +49,12 @@ class RecordingBook:
                 self._measuring = threading.Thread(target=self._measure, args=(missing,), daemon=True)
                 self._measuring.start()
         return [dataclasses.replace(item, loudness=self._loudness.get(item.sha256)) for item in found]
+
+    def transcripts(self) -> dict[Path, str]:
+        """Return the file that has the text of a recording, for those that have one."""
+        sounds = [recording.path for recording in self.recordings()]
+        found = find_transcripts(sounds, sorted(self._ws.samples.rglob("*.csv")))
+        return {path: transcript.file for path, transcript in found.by_recording.items()}
 
     def is_measured(self, recording: Recording) -> bool:
         return recording.sha256 in self._loudness

@@ -81,12 +81,13 @@ def _take_in(page: Page, files: Sequence[str] | None) -> None:
 def describe_recordings(book: RecordingBook) -> str:
     """Return the table of recordings, with the total against what is needed above it, as HTML."""
     recordings = book.recordings()
-    rows = [_recording_row(recording, book.is_measured(recording)) for recording in recordings]
+    texts = book.transcripts()
+    rows = [_recording_row(one, book.is_measured(one), texts.get(one.path, "")) for one in recordings]
     looks = {0: "name", 1: "number", 2: "number", 3: "short", 4: "short", 5: "number"}
     return _total(recordings) + as_table(RECORDING_COLUMNS, rows, looks)
 
 
-def _recording_row(recording: Recording, measured: bool) -> list[str]:
+def _recording_row(recording: Recording, measured: bool, transcript: str) -> list[str]:
     """Return one file as the table shows it."""
     name = recording.path.name
     if recording.problem:
@@ -94,7 +95,15 @@ def _recording_row(recording: Recording, measured: bool) -> list[str]:
     channels = {1: "mono", 2: "stereo"}.get(recording.channels, f"{recording.channels}")
     loudness = f"{recording.loudness:.1f} LUFS" if recording.loudness is not None else "silent" if measured else "…"
     rate = f"{recording.sample_rate:,} Hz"
-    return [name, duration(recording.seconds), rate, channels, recording.codec, loudness, ""]
+    return [
+        name,
+        duration(recording.seconds),
+        rate,
+        channels,
+        recording.codec,
+        loudness,
+        f"Text: {transcript}" if transcript else "",
+    ]
 
 
 def _total(recordings: Sequence[Recording]) -> str:

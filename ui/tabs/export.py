@@ -8,7 +8,7 @@ from typing import Any
 
 import gradio as gr
 
-from pipeline.base_models import DEMO
+from pipeline.base_models import DEMO, inspect_model
 from pipeline.errors import WorkspaceError
 from pipeline.jobs import JobStatus
 from pipeline.options import ExportRequest
@@ -116,8 +116,9 @@ def _show_export(page: Page, status: JobStatus | None) -> tuple[Any, ...]:
     rows = [[file["name"], size(file["bytes"]), file["sha256"]] for file in exported["files"]]
     total = sum(file["bytes"] for file in exported["files"])
     words = f"{folder.name} is whole: {len(rows)} files, {size(total)}, loaded again and heard. It lies in {folder}."
+    noise = "Its base is the demo, which has never learnt to speak: what it says is noise."
     return (
-        notice(words, "ok"),
+        notice(words, "ok") + (notice(noise, "warning") if inspect_model(folder).demo else ""),
         gr.Column(visible=True),
         page.playable(folder / exported["spoken"]) if exported["spoken"] else None,
         as_table(FILE_COLUMNS, rows, {0: "name", 1: "number", 2: "code"}),

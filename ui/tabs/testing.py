@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import html
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from pipeline.base_models import list_base_models
+from pipeline.base_models import DEMO, list_base_models
 from pipeline.errors import SettingError, WorkspaceError
 from pipeline.jobs import JobStatus
 from pipeline.options import SpeakOptions
@@ -66,6 +67,7 @@ def _build_testing(page: Page) -> None:
                 for name in names:
                     form.add(name, **({"kind": gr.Slider} | SLIDERS[name] if name in SLIDERS else {}))
     _build_speaking(page, form, references)
+    page.next_step("Next: export", "export")
 
 
 def _suggestions(page: Page, project: Project) -> dict[str, Any]:
@@ -126,7 +128,8 @@ def _model_choices(page: Page, project: str) -> list[tuple[str, str]]:
 
 def _run_label(run: Run) -> str:
     epochs = f"{run.epochs} epoch{'s' if run.epochs != 1 else ''}"
-    return f"{run.project} / {run.name} (best model, {epochs})"
+    noise = ", makes noise" if Path(run.base).name == DEMO else ""
+    return f"{run.project} / {run.name} (best model, {epochs}{noise})"
 
 
 def _voice_key(status: JobStatus | None) -> Any:
@@ -257,7 +260,7 @@ def _build_list(page: Page, playing: gr.State) -> None:
     gr.Markdown("### Generated")
     table = gr.Dataframe(
         headers=list(SPEECH_COLUMNS), interactive=False, max_height=260, show_label=False, wrap=True,
-        elem_id="generated", column_widths=["145px", "430px", "235px", "95px", "65px", "190px"],
+        elem_id="generated", column_widths=["145px", "430px", "235px", "110px", "65px", "190px"],
     )  # fmt: skip
     page.watch(
         lambda project: speeches_key(page.open(project)) if project else (),
