@@ -85,7 +85,7 @@ class JobBook:
             return status
 
     def _seconds_left(self, status: JobStatus) -> Seconds | None:
-        """Estimate from the pace since the first fraction: preparing, and what was done by an earlier job, don't count."""
+        """Estimate from the pace since the first fraction: preparing, and what an earlier job did, don't count."""
         begun = self._read_log(status.id).begun
         if begun is None or status.fraction is None or status.fraction <= begun[1]:
             return None
