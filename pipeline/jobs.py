@@ -126,7 +126,7 @@ def read_job(ws: Workspace, job: str) -> JobStatus:
     if request is None:
         raise JobError(f"There is no job “{job}” in {ws.jobs}.")
     outcome = read_json(folder / "outcome.json")
-    if outcome is None and not _alive(folder):
+    if outcome is None and not _alive(folder) and not _starting(folder, request):
         outcome = read_json(folder / "outcome.json") or _outcome_of_the_dead(folder)
     last = _last_progress(folder / "events.jsonl")
     started = float(request["started"])
@@ -244,6 +244,11 @@ def _process(folder: Path) -> psutil.Process | None:
     except psutil.NoSuchProcess:
         return None
     return process
+
+
+def _starting(folder: Path, request: dict[str, Any]) -> bool:
+    """Tell whether the job's folder is there and its process not yet: between two lines of start_job."""
+    return not (folder / "process.json").exists() and time.time() - float(request["started"]) < 10
 
 
 def _alive(folder: Path) -> bool:

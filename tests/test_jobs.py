@@ -171,3 +171,13 @@ def test_ctrl_c_in_the_terminal_leaves_no_process(ws: Workspace, stage: str, pre
     assert terminal.returncode == 130
     assert "Traceback" not in said
     assert not psutil.pid_exists(worker)
+
+
+def test_a_job_whose_process_is_just_being_made_has_not_died(ws: Workspace) -> None:
+    folder = ws.jobs / "20260101-000000-nap-abc"
+    folder.mkdir(parents=True)
+    request = {"stage": "nap", "workspace": str(ws.root), "options": {}, "started": time.time()}
+    (folder / "request.json").write_text(json.dumps(request))
+    assert jobs.read_job(ws, folder.name).running
+    (folder / "request.json").write_text(json.dumps({**request, "started": time.time() - 60}))
+    assert jobs.read_job(ws, folder.name).state == "died"
