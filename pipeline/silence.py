@@ -33,6 +33,7 @@ _BLIP: Seconds = 0.02
 # way from background to border, by so much at most, and leave it this share of its length.
 _SOFT, _SOFT_MOST, _SOFT_LEFT = 0.4, 0.12, 0.4
 _MIN_GAP: Seconds = 0.05
+_HIDDEN = 12.0  # dB that speech stands out by, at least, for its energy to tell where it ends
 _MIN_DETECTED: Seconds = 0.25  # a silence that only the speech detector knows, in a loud background
 
 
@@ -91,8 +92,10 @@ def listen(envelope: Envelope, speech: Sequence[Span]) -> Sound:
     detected = not any(span.seconds >= 0.98 * seconds for span in speech)
     spoken = _mask(speech, envelope) if detected else None
     levels = np.nan_to_num(envelope.decibels.astype(np.float64), nan=-100.0, neginf=-100.0)
-    border, soft = _borders(levels, envelope.hop, spoken)
-    quiet = _quiet_frames(levels, border, envelope.hop, spoken)
+    border, soft, contrast = _borders(levels, envelope.hop, spoken)
+    quiet = _quiet_frames(levels, border, envelope.hop)
+    if spoken is not None:
+        _add_detected(quiet, spoken, contrast, envelope.hop)
     starts, ends = _runs(quiet)
     keep = ends - starts >= _MIN_GAP / envelope.hop - 1e-6
     keep |= (starts == 0) | (ends == len(quiet))
@@ -117,24 +120,23 @@ def _mask(spans: Sequence[Span], envelope: Envelope) -> BoolArray:
     return mask
 
 
-def _quiet_frames(levels: DoubleArray, border: DoubleArray, hop: Seconds, spoken: BoolArray | None) -> BoolArray:
+def _quiet_frames(levels: DoubleArray, border: DoubleArray, hop: Seconds) -> BoolArray:
     quiet = levels < border
     starts, ends = _runs(~quiet)
     for start, end in zip(starts.tolist(), ends.tolist(), strict=True):
         if end - start <= _BLIP / hop + 1e-6 and (levels[start:end] < border[start:end] + _FAINT).all():
             quiet[start:end] = True
-    if spoken is not None:
-        _add_detected(quiet, spoken, hop)
     return quiet
 
 
-def _add_detected(quiet: BoolArray, spoken: BoolArray, hop: Seconds) -> None:
+def _add_detected(quiet: BoolArray, spoken: BoolArray, contrast: DoubleArray, hop: Seconds) -> None:
     """Add silences the detector knows and the energy doesn't show: those under music or loud noise."""
     for start, end in zip(*(edge.tolist() for edge in _runs(~spoken)), strict=True):
         if end - start < _MIN_DETECTED / hop:
             continue
         runs = _runs(quiet[start:end])
-        if not len(runs[0]) or (runs[1] - runs[0]).max() < _MIN_GAP / hop:
+        seen = len(runs[0]) and (runs[1] - runs[0]).max() >= _MIN_GAP / hop
+        if not seen or contrast[(start + end) // 2] < _HIDDEN:
             quiet[start:end] = True
 
 
@@ -158,10 +160,12 @@ def _drawn_in(starts: IntArray, ends: IntArray, audible: BoolArray, hop: Seconds
     return starts, ends
 
 
-def _borders(levels: DoubleArray, hop: Seconds, spoken: BoolArray | None) -> tuple[DoubleArray, DoubleArray]:
-    """Return for each hop the level (dB) below which it is silent, and the softer one where nothing at all is heard."""
+def _borders(levels: DoubleArray, hop: Seconds, spoken: BoolArray | None) -> tuple[DoubleArray, ...]:
+    """Return for each hop the level (dB) below which it is silent, the softer one where nothing at all is heard, and
+    how far speech stands out.
+    """
     if not len(levels):
-        return levels, levels
+        return levels, levels, levels
     step, around = max(1, round(_EVERY / hop)), max(1, round(_AROUND / hop))
     centres = np.arange(0, len(levels) + step, step)
     overall = float(np.percentile(levels if spoken is None or not spoken.any() else levels[spoken], 90))
@@ -176,8 +180,8 @@ def _borders(levels: DoubleArray, hop: Seconds, spoken: BoolArray | None) -> tup
             floor = float(np.median(background))
         else:
             floor = float(np.percentile(near, _FLOOR_PERCENTILE)) if len(near) else -100.0
+        contrast = loud - floor
         floor = max(min(floor, loud - 10.0), loud - _FAR)
         border = max(floor + min(max(_SHARE * (loud - floor), _LOW), _HIGH), loud - _DEEPEST)
-        found.append((border, floor + _SOFT * (border - floor)))
-    border, soft = (np.interp(np.arange(len(levels)), centres, one) for one in np.array(found).T)
-    return border, soft
+        found.append((border, floor + _SOFT * (border - floor), contrast))
+    return tuple(np.interp(np.arange(len(levels)), centres, one) for one in np.array(found).T)
