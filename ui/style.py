@@ -143,6 +143,7 @@ input[type=range]::-webkit-slider-thumb { border: 1px solid var(--neutral-400); 
 .log textarea { font-family: var(--font-mono); font-size: .82rem; line-height: 1.45; }
 .guide { max-width: 800px; }
 .guide table { font-size: .92rem; }
+.guide table, .guide tr, .guide th, .guide td { border-color: var(--border-color-primary) !important; }
 
 /* Tables to read, and those with rows to choose. */
 .plain-table { max-height: 300px; overflow: auto; border: 1px solid var(--border-color-primary);
