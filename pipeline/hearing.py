@@ -41,7 +41,7 @@ class Ears(Protocol):
 
 @dataclass(frozen=True)
 class HearingOptions:
-    """How to listen. `tell` is called with the seconds of the recording that are done; it may raise Stopped."""
+    """How to listen. `tell` is called often with the seconds of the recording that are done; it may raise Stopped."""
 
     language: str
     vad: bool = True
@@ -71,7 +71,7 @@ def hear_recording(path: Path, ears: Ears | None, options: HearingOptions) -> He
     blocks = stream(path, WHISPER_RATE, BLOCK)
     with closing(blocks), closing(ahead(_measured(blocks, meter, levels))) as measured:
         for block in measured:
-            options.tell(seconds)
+            options.tell(seconds if ears is None else held.start)
             seconds += len(block) / WHISPER_RATE
             if detector is not None:
                 detector.feed(block)

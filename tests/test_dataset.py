@@ -110,7 +110,9 @@ def test_the_demo_voice_is_heard_with_few_errors(ws: Workspace) -> None:
 
     from pipeline.workspace import DEMO_VOICE
 
-    report = create(ws, audio=(str(DEMO_VOICE),))
+    counts = Counts()
+    report = create_dataset(ws, options(audio=(str(DEMO_VOICE),)), counts)
+    assert counts.fractions == sorted(counts.fractions)
     known = (DEMO_VOICE.parent / "demo-sentences.txt").read_text(encoding="utf-8")
     ordered = sorted(report.rows, key=lambda clip: clip.start)
     bare = [
@@ -406,9 +408,11 @@ class Counts(Progress):
 
     def __init__(self) -> None:
         self.heard: set[str] = set()
+        self.fractions: list[float] = []
 
     def update(self, fraction: float | None, message: str) -> None:
         assert fraction is None or 0 <= fraction <= 1
+        self.fractions += [] if fraction is None else [fraction]
         if message.startswith("Listening to"):
             self.heard.add(message.partition("“")[2].partition("”")[0])
 
