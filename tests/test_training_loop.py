@@ -121,11 +121,10 @@ def test_the_gradient_norm_is_logged_unclipped_and_the_update_is_clipped(ws):
 
 @pytest.mark.parametrize("optimizer", OPTIMIZERS)
 def test_every_optimizer_lowers_the_loss_of_a_batch_repeated(ws, optimizer):
-    trainer = make_trainer(ws, dataclasses.replace(CONFIG, batch_size=8, optimizer=optimizer, epochs=6))
-    before = trainer.evaluate_on(trainer.work.train).total
-    for _ in range(6):
-        take(trainer)
-    assert trainer.evaluate_on(trainer.work.train).total < before
+    config = dataclasses.replace(CONFIG, batch_size=4, optimizer=optimizer, epochs=2)
+    trainer = make_trainer(ws, config, dropout=False)
+    losses = [take(trainer).loss for _ in range(4)]
+    assert losses[-1] < losses[0]
 
 
 def test_dropout_is_another_for_each_step_and_the_same_each_time(ws):
@@ -166,12 +165,13 @@ def test_an_epoch_takes_every_clip_exactly_once(ws, monkeypatch):
 
 def test_the_same_seed_gives_the_same_losses_and_another_others(ws):
     def losses(seed):
-        trainer = make_trainer(ws, dataclasses.replace(CONFIG, epochs=2, seed=seed))
+        trainer = make_trainer(ws, dataclasses.replace(CONFIG, epochs=1, seed=seed))
         trainer.run()
         return [point.eval_loss for point in trainer.at.evaluations]
 
-    assert losses(1) == losses(1)
-    assert losses(1) != losses(2)
+    first = losses(1)
+    assert losses(1) == first
+    assert losses(2) != first
 
 
 def test_stopped_in_an_epoch_it_has_a_model_and_can_go_on(ws):
