@@ -97,7 +97,7 @@ class ClipMaker:
             return list(heard.words), []
         if transcript.cues:
             return words_of_cues(transcript.cues, heard, self.limits, self.settings.language), []
-        if not heard.words and self._fits(transcript, heard.seconds):
+        if not self.needs_whisper(source):
             return words_of_text(transcript.text, heard), []
         aligned = align_text(transcript.text, heard, self.settings.language)
         return aligned.words, aligned.unheard

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -164,7 +164,7 @@ class _Work:
         transcript = source.transcript or ""
         return staged_file(self.project, source.sha256, settings_key(self.settings, self._speaker, transcript))
 
-    def _whisper(self, maker: ClipMaker, sources: Sequence[Source]):  # type: ignore[no-untyped-def]
+    def _whisper(self, maker: ClipMaker, sources: Sequence[Source]) -> AbstractContextManager[Ears | None]:
         """Return Whisper as a context, loaded once for all recordings; nothing where none needs it."""
         if not any(maker.needs_whisper(source) for source in sources):
             return nullcontext()
