@@ -321,6 +321,7 @@ def _load(folder: Path, name: str, precision: str, device: str) -> Whisper:
     import ctranslate2
     from faster_whisper import WhisperModel
 
+    ctranslate2.set_random_seed(0)  # windows that are heard again draw their words: the same ones each time
     compute_type = pick_compute_type(precision, set(ctranslate2.get_supported_compute_types(device)))
     threads = 0 if device == "cuda" else os.cpu_count() or 4
     try:
