@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from pipeline.errors import FinetuneError, Stopped
-from pipeline.jobs import JobStatus, kill_job, read_job, start_job, stop_job, watch_job
+from pipeline.jobs import JobStatus, join_job, kill_job, read_job, start_job, stop_job, watch_job
 from pipeline.records import Seconds
 from pipeline.workspace import Workspace
 
@@ -37,6 +37,7 @@ def run_job(ws: Workspace, stage: str, options: Any) -> dict[str, Any]:
         finally:
             if read_job(ws, job).running:
                 kill_job(ws, job)
+            join_job(ws, job)
     status = read_job(ws, job)
     if status.state == "stopped":
         raise Stopped(status.error)

@@ -160,16 +160,6 @@ def running_job(ws: Workspace) -> JobStatus | None:
     return status if status.running else None
 
 
-def latest_job(ws: Workspace, *, stage: str = "", project: str = "") -> JobStatus | None:
-    """Return the newest job of that stage and project, running or ended; None where there is none."""
-    folders = sorted((path.name for path in ws.jobs.glob("*-*") if path.is_dir()), reverse=True)
-    for job in folders:
-        status = read_job(ws, job)
-        if stage in ("", status.stage) and project in ("", status.project):
-            return status
-    return None
-
-
 def stop_job(ws: Workspace, job: str) -> None:
     """Ask a job to stop at the next safe point. Returns at once; training saves its state first."""
     (ws.jobs / job / "stop").touch()
@@ -187,6 +177,16 @@ def kill_job(ws: Workspace, job: str) -> None:
         except psutil.NoSuchProcess:
             continue
     psutil.wait_procs(family, timeout=10)
+
+
+def join_job(ws: Workspace, job: str, timeout: Seconds = 30.0) -> None:
+    """Wait until a job that has its outcome has left the machine too; what lingers longer is ended."""
+    process = _process(ws.jobs / job)
+    if process is not None:
+        try:
+            process.wait(timeout)
+        except psutil.TimeoutExpired:
+            kill_job(ws, job)
 
 
 def end_job(ws: Workspace, job: str, grace: Seconds = 60.0) -> JobStatus:

@@ -114,9 +114,6 @@ def test_another_process_finds_the_job_again(ws: Workspace) -> None:
     )
     assert done.stdout.strip() == job
     assert jobs.read_job(ws, job).state == "stopped"
-    latest = jobs.latest_job(ws, stage="nap", project="anna")
-    assert latest is not None
-    assert latest.id == job
 
 
 def test_a_process_id_used_again_is_not_taken_for_the_job(ws: Workspace) -> None:
@@ -167,7 +164,7 @@ def test_ctrl_c_in_the_terminal_leaves_no_process(ws: Workspace, stage: str, pre
     for _ in range(presses):
         terminal.send_signal(signal.SIGINT)
         time.sleep(0.5)
-    said = terminal.communicate(timeout=20)[1]
+    said = terminal.communicate(timeout=60)[1]
     assert terminal.returncode == 130
     assert "Traceback" not in said
     assert not psutil.pid_exists(worker)

@@ -12,10 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.options import SCHEDULERS
 from pipeline.records import Clip, Limits
 from pipeline.training.metrics import EvaluationPoint, Metrics, MetricsReader, MetricsWriter, StepPoint
-from pipeline.training.schedule import StepPlan, rate_factor
 from pipeline.training.verdict import judge
 from ui import plots
 from ui.example_runs import example_runs, minima_example
@@ -136,15 +134,6 @@ def test_smoothing_keeps_constants_and_lengths_and_gaps():
     assert plots.smoothed(noisy).std() < noisy.std() / 3
     assert plots.smoothed(np.array([])).tolist() == []
     assert plots.smoothed(np.array([1.0, 5.0])).tolist() == [1.0, 5.0]
-
-
-@pytest.mark.parametrize("name", [*SCHEDULERS, "Noam", "Step Wise"])
-def test_the_learning_rate_is_drawn_before_the_run_as_it_will_be(name):
-    plan = StepPlan(3000, 100, 300)
-    drawn = traces(plots.schedule_preview(name, plan, 5e-6))[name]
-    rates = [5e-6 * rate_factor(name, step - 1, plan) for step in values(drawn["x"])]
-    assert values(drawn["y"]) == pytest.approx(rates, rel=1e-5)
-    assert (values(drawn["x"])[0], values(drawn["x"])[-1]) == (1, 3000)
 
 
 def test_every_figure_has_axes_that_say_what_they_show_and_no_background(tmp_path):

@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 
 from pipeline.records import Clip, Limits
 from pipeline.training.metrics import EvaluationPoint, Metrics
-from pipeline.training.schedule import StepPlan, rate_factor
 
 FloatArray = NDArray[np.float64]
 
@@ -167,14 +166,6 @@ def vram(metrics: Metrics) -> go.Figure:
     traces = [_line(metrics.step, used.high / GIB, "most in use", PURPLE)]
     note = "No GPU was used." if metrics.steps else ""
     return _figure("vram", traces, empty=used.empty, note=note).update_yaxes(rangemode="tozero")
-
-
-def schedule_preview(name: str, plan: StepPlan, rate: float) -> go.Figure:
-    """The learning rate as it will be over the run, by step. `name` as schedule.effective_schedule gives it."""
-    steps = np.unique(np.linspace(0, plan.total_steps - 1, min(plan.total_steps, 600)).astype(int))
-    rates = [rate * rate_factor(name, step, plan) for step in steps.tolist()]
-    figure = draw(Axes("Learning rate of the run", "step", "learning rate"), [_line(steps + 1, rates, name, BLUE)])
-    return figure.update_yaxes(exponentformat="e", rangemode="tozero")
 
 
 def smoothed(values: FloatArray) -> FloatArray:

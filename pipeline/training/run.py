@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..base_models import resolve_base
+from ..base_models import inspect_model, resolve_base
 from ..device import pick_device, read_vram
 from ..errors import DatasetMissingError, TrainingError
 from ..languages import LANGUAGES
@@ -31,6 +31,7 @@ from .objective import Marks
 from .runlog import RunLog, in_words
 from .runs import RunFiles, find_run, new_run_folder
 from .samples import Sampler, choose_sentence
+from .schedule import rate_advice
 
 if TYPE_CHECKING:
     from TTS.tts.models.xtts import Xtts
@@ -181,6 +182,9 @@ def prepare(ws: Workspace, request: Request, progress: Progress) -> Prepared:
         add_lora(xtts.gpt, config.lora_rank, config.seed)
     progress.log(check_space(project.path, space_needed(xtts, config.optimizer), request.used))
     _tell_memory(xtts, config, progress)
+    advice = rate_advice(config.optimizer, config.learning_rate, config.lora)
+    if advice and not inspect_model(request.base).demo:  # random weights have everything to learn
+        progress.log(f"Warning: {advice}")
     return Prepared(xtts, audit, cache, dataset.language, summary)
 
 
