@@ -13,13 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-import numpy.typing as npt
 
 from .records import Seconds, Word
-from .silence import DoubleArray, Sound
+from .silence import DoubleArray, IntArray, Sound
 from .text import find_breaks, speech_weight
-
-IntArray = npt.NDArray[np.int64]
 
 # All costs below are meant as negative log likelihoods, roughly; they were tuned on synthetic speech.
 _REACH: Seconds = 1.2  # how far a word boundary may be from where Whisper puts it

@@ -65,12 +65,6 @@ def find_breaks(words: Sequence[str], language: str) -> list[Break]:
     ]
 
 
-def ends_sentence(text: str, language: str) -> bool:
-    """Tell whether the text, taken by itself, ends as a sentence does."""
-    last = text.split()[-1:] or [""]
-    return _break_after(last[0], None, language, False) == "sentence"
-
-
 def _uses_capitals(words: Sequence[str]) -> bool:
     """Tell whether most sentences begin with a capital letter, so that a small one says that none has ended."""
     small = large = 0
