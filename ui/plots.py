@@ -83,7 +83,8 @@ def average_losses(metrics: Metrics) -> go.Figure:
         _line(epochs, [point.eval_loss_text_ce for point in points], "text (right)", GREEN, markers=True, dash="dot"),
     ]
     note = "The first point comes after the first epoch."
-    return _text_on_the_right(_figure("average_losses", traces, empty=not points, note=note))
+    figure = _text_on_the_right(_figure("average_losses", traces, empty=not points, note=note))
+    return _whole_epochs(figure, max(epochs, default=1))
 
 
 def step_losses(metrics: Metrics) -> go.Figure:
@@ -112,7 +113,14 @@ def _text_on_the_right(figure: go.Figure) -> go.Figure:
     """Give the text loss an axis of its own: it counts a hundredth of the loss and would lie flat on the ground."""
     figure.update_traces(yaxis="y2", selector={"name": "text (right)"})
     side = {"overlaying": "y", "side": "right", "showgrid": False, "zeroline": False, "nticks": 5, "tickmode": "auto"}
-    return figure.update_layout(yaxis2={**side, "title": {"text": "text loss, weighted"}}, margin_r=64)
+    return figure.update_layout(
+        yaxis2={**side, "title": {"text": "text loss, weighted", "standoff": 12}, "automargin": True}, margin_r=72
+    )
+
+
+def _whole_epochs(figure: go.Figure, last: int) -> go.Figure:
+    """Keep the axis from naming an epoch twice where there are few: ticks at whole numbers only."""
+    return figure.update_xaxes(dtick=1 if last <= 10 else None)
 
 
 def learning_rate(metrics: Metrics) -> go.Figure:
@@ -158,7 +166,8 @@ def train_against_eval(
             marker={"color": GREEN, "symbol": "star", "size": 14},
         ),
     ]
-    return _figure("train_against_eval", traces, empty=not train, note="The first point comes after the first epoch.")
+    note = "The first point comes after the first epoch."
+    return _whole_epochs(_figure("train_against_eval", traces, empty=not train, note=note), max(train, default=1))
 
 
 def vram(metrics: Metrics) -> go.Figure:
