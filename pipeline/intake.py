@@ -11,7 +11,7 @@ from .audio import probe
 from .errors import AudioError
 from .progress import Progress
 from .records import Recording, Rejection
-from .transcripts import TRANSCRIPT_SUFFIXES, Transcript, find_transcripts
+from .transcripts import TRANSCRIPT_SUFFIXES, Transcript, find_transcripts, read_table
 from .workspace import Workspace
 
 
@@ -77,13 +77,17 @@ def take_in(paths: Sequence[Path], progress: Progress) -> Intake:
 
 
 def _find_files(paths: Iterable[Path]) -> tuple[list[Path], list[Path]]:
-    """Return what may be sounds, and the tables among them, each once, in order of their paths."""
+    """Return what may be sounds, and the tables among them, each once, in order of their paths.
+
+    A table that is named itself brings the sounds it names.
+    """
     sounds: dict[Path, None] = {}
     tables: dict[Path, None] = {}
     for path in paths:
         for file in _walk(path):
             if file.suffix.lower() == ".csv":
                 tables[file] = None
+                sounds.update(dict.fromkeys(read_table(file)[0] if file == path else ()))
             elif file.suffix.lower() not in TRANSCRIPT_SUFFIXES or file == path:
                 sounds[file] = None
     return list(sounds), list(tables)

@@ -190,6 +190,14 @@ def test_a_coqui_dataset_keeps_its_texts_and_its_split(ws: Workspace, tmp_path: 
     }
 
 
+def test_a_table_that_is_named_brings_its_recordings(ws: Workspace, tmp_path: Path) -> None:
+    told = [record(tmp_path, f"{number}.wav", count=2, seed=number) for number in range(3)]
+    rows = "".join(f"{one.path.name}|{one.text}\n" for one in told[:2])
+    (tmp_path / "metadata_train.csv").write_text("audio_file|text\n" + rows, encoding="utf-8")
+    report = create(ws, audio=(str(tmp_path / "metadata_train.csv"),))
+    assert sorted(clip.text for clip in report.rows) == sorted(one.text for one in told[:2])
+
+
 def test_an_ljspeech_folder_is_a_dataset(ws: Workspace, tmp_path: Path) -> None:
     (tmp_path / "lj" / "wavs").mkdir(parents=True)
     told = [record(tmp_path / "lj" / "wavs", f"LJ{number}.wav", count=2, seed=number) for number in range(3)]
