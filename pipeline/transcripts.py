@@ -19,6 +19,7 @@ TEXTS = (".txt", ".lab")
 # What lies among recordings and is no sound: never listed as broken audio.
 TRANSCRIPT_SUFFIXES = frozenset({*SUBTITLES, *TEXTS, ".csv", ".tsv", ".json", ".md"})
 LJSPEECH = "metadata.csv"
+_INSTEAD = "what Whisper hears is used"
 
 _TIME = r"(?:(\d+):)?(\d{1,2}):(\d{1,2})[.,](\d{1,3})"
 _TIMES = re.compile(rf"^\s*{_TIME}\s*-->\s*{_TIME}")
@@ -64,19 +65,26 @@ def find_transcripts(recordings: Iterable[Path], tables: Iterable[Path]) -> Foun
     rejected: list[Rejection] = []
     paths = list(recordings)
     for table in tables:
-        rows, faults = read_table(table)
+        try:
+            rows, faults = read_table(table)
+        except OSError as fault:
+            rejected.append(Rejection(table.name, f"can't be read: {fault.strerror or fault}"))
+            continue
         found.update(rows)
         rejected += faults
     for path in paths:
-        for suffix in (*SUBTITLES, *TEXTS):
-            beside = _beside(path, suffix)
-            if beside is not None:
-                transcript = read_transcript(beside)
-                if transcript.text or transcript.cues:
-                    found[path] = transcript
-                else:
-                    rejected.append(Rejection(beside.name, "the transcript is empty; Whisper's words are used"))
-                break
+        beside = next((file for suffix in (*SUBTITLES, *TEXTS) if (file := _beside(path, suffix)) is not None), None)
+        if beside is None:
+            continue
+        try:
+            transcript = read_transcript(beside)
+        except OSError as fault:
+            rejected.append(Rejection(beside.name, f"can't be read: {fault.strerror or fault}; {_INSTEAD}"))
+            continue
+        if transcript.text or transcript.cues:
+            found[path] = transcript
+        else:
+            rejected.append(Rejection(beside.name, f"the transcript is empty; {_INSTEAD}"))
     return FoundTranscripts({path: found[path] for path in paths if path in found}, tuple(rejected))
 
 
