@@ -149,8 +149,12 @@ def validate(workspace: WorkspaceOption = REPOSITORY, as_json: JsonOption = Fals
 
 @app.command()
 @takes_settings(TrainConfig)
-def train(workspace: WorkspaceOption = REPOSITORY, as_json: JsonOption = False, **settings: Any) -> None:
+def train(
+    context: typer.Context, workspace: WorkspaceOption = REPOSITORY, as_json: JsonOption = False, **settings: Any
+) -> None:
     """Train; Ctrl+C stops at the next step and loses nothing."""
+    if settings["continue_run"] and not _typed(context, "epochs"):
+        settings["epochs"] = 1  # fewer than the run's own change nothing
     _path_or_name(settings, "train_csv", "eval_csv", "base")
     check_name(settings["project"])
     report = _run(workspace, "train", build(TrainConfig, settings))
@@ -198,6 +202,12 @@ def projects(workspace: WorkspaceOption = REPOSITORY, as_json: JsonOption = Fals
 
     found = [json.loads(to_json(project)) for project in list_projects(Workspace(workspace))]
     _print(found, as_json, projects_in_words(found))
+
+
+def _typed(context: typer.Context, name: str) -> bool:
+    """Tell whether the user gave this option, rather than its default."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name != "DEFAULT"
 
 
 def _path_or_name(settings: dict[str, Any], *fields: str) -> None:

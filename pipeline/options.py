@@ -194,7 +194,7 @@ class TrainConfig:
     disable_shared_memory: bool = setting(
         False,
         "Disable Shared Memory Use",
-        "Exchange data between worker processes through files instead of shared memory: for containers with little "
+        "Let worker processes hand over their data through pipes instead of shared memory: for containers with little "
         "of it.",
     )
     continue_run: bool = setting(

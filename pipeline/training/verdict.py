@@ -7,9 +7,10 @@ The rule. Let `patience` be P evaluations (one an epoch).
    logarithms of its neighbours, more of them the later it is, since losses change fast at first and slowly later. How
    many is decided by leaving each evaluation out and predicting it from the others: the widest of REACHES whose
    prediction is within TOLERANCE of the best.
-3. The turn is the evaluation with the lowest smoothed loss, or the one beside it whose own loss is lower. The noise is
-   what the second differences of the losses show. Each comparison below counts only beyond what this noise explains:
-   CERTAIN standard errors, and SURE_OF_TURN for the turn, because the lowest of many is low by chance.
+3. The turn is the lowest loss among the evaluations around the lowest smoothed one: those within RISE of it, and its
+   neighbours. The noise is what the second differences of the losses show. Each comparison below counts only beyond
+   what this noise explains: CERTAIN standard errors, and SURE_OF_TURN for the turn, because the lowest of many is low
+   by chance.
 4. Overtrained since the turn: it lies P evaluations or more back, and the smoothed loss has risen by more than RISE.
 5. Improving: the lowest smoothed loss of the last P evaluations is lower by more than GAIN than the lowest before.
 6. Levelled off since the smoothed loss came within GAIN of its lowest: neither of both, and the noise is small enough
@@ -105,10 +106,14 @@ class _Trend:
         self.turn = self._find_turn(losses)
 
     def _find_turn(self, losses: FloatArray) -> int:
-        """Return the lowest loss near the lowest smoothed one: as near as smoothing may have moved a sharp turn."""
+        """Return the lowest loss near the lowest smoothed one: where a flat turn's or a sharp one's may lie."""
         lowest = int(np.argmin(self.smooth))
-        first = max(0, lowest - TURN_REACH)
-        return first + int(np.argmin(losses[first : lowest + TURN_REACH + 1]))
+        first, end = max(0, lowest - TURN_REACH), min(len(losses), lowest + TURN_REACH + 1)
+        while first > 0 and self.smooth[first - 1] <= self.smooth[lowest] + RISE:
+            first -= 1
+        while end < len(losses) and self.smooth[end] <= self.smooth[lowest] + RISE:
+            end += 1
+        return first + int(np.argmin(losses[first:end]))
 
     @property
     def rise(self) -> float:
