@@ -27,7 +27,7 @@ from .vad import SpeechDetector, spans_of, whole_recording
 BLOCK: Seconds = 30.0
 HELD: Seconds = 240.0  # of sound that waits for Whisper: from here on a silence to cut at is looked for
 HOP: Seconds = 0.01  # of the envelope
-_FLOOR = 1e-10  # mean square that counts as silence: -100 dBFS
+_FLOOR = 1e-10  # variance that counts as silence: -100 dBFS
 
 
 class Ears(Protocol):
@@ -190,7 +190,8 @@ class _EnvelopeMaker:
         samples = np.concatenate([self._rest, block])
         whole = len(samples) // self._size * self._size
         self._rest = samples[whole:]
-        power = np.square(samples[:whole].reshape(-1, self._size)).mean(axis=1)
+        # The variance, not the mean square: a recording with a DC offset has silences too.
+        power = samples[:whole].reshape(-1, self._size).var(axis=1)
         self._levels.append((10 * np.log10(np.maximum(power, _FLOOR))).astype(np.float32))
 
     def finish(self) -> Envelope:

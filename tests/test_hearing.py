@@ -17,7 +17,7 @@ from pipeline.hearing import HearingOptions, cut_spans, hear_recording, missing_
 from pipeline.records import Seconds, Span, Word
 
 from .recordings import record
-from .speech import needs_espeak
+from .speech import RATE, needs_espeak
 
 
 class Listener:
@@ -135,3 +135,15 @@ def test_a_wav_that_ends_before_its_header_says_is_named(tmp_path: Path) -> None
     for junk in (b"", b"RIFF", b"RIFF\0\0\0\0WAVE", b"no sound at all, but long enough to be one"):
         path.write_bytes(junk)
         assert missing_end(path) == ()
+
+
+@needs_espeak
+def test_a_recording_with_an_offset_has_the_same_silences(tmp_path: Path) -> None:
+    told = record(tmp_path, count=2)
+    plain = hear_recording(told.path, None, HearingOptions("en")).envelope.decibels
+    shifted = tmp_path / "shifted.wav"
+    write_wav(shifted, told.spoken.samples * 0.8 + 0.1, RATE)
+    offset = hear_recording(shifted, None, HearingOptions("en")).envelope.decibels
+    loud = plain > -40
+    assert np.abs(offset - plain)[loud].max() < 4  # 1.9 dB quieter
+    assert (offset[plain < -90] < -60).mean() > 0.95
