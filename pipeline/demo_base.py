@@ -14,7 +14,7 @@ import torch
 
 from .device import kept_threads
 from .languages import LANGUAGES, tokenizer_language
-from .weights import silent_transformers, write_checkpoint, write_tensors
+from .weights import new_dvae, silent_transformers, write_checkpoint, write_tensors
 from .workspace import DEMO_MARKER, atomic_folder, write_json, write_text
 
 if TYPE_CHECKING:
@@ -176,20 +176,8 @@ def _dvae(mel_stats: Path) -> DiscreteVAE:
     A codebook of random vectors would give every sound the same few codes, and training nothing to learn.
     """
     from TTS.tts.layers.tortoise.arch_utils import TorchMelSpectrogram
-    from TTS.tts.layers.xtts.dvae import DiscreteVAE
 
-    dvae = DiscreteVAE(
-        channels=80,
-        normalization=None,
-        positional_dims=1,
-        num_tokens=AUDIO_TOKENS - 2,
-        codebook_dim=512,
-        hidden_dim=512,
-        num_resnet_blocks=3,
-        kernel_size=3,
-        num_layers=2,
-        use_transposed_convs=False,
-    ).eval()
+    dvae = new_dvae(AUDIO_TOKENS).eval()
     last = dvae.encoder[-1]
     with torch.inference_mode():
         mel = TorchMelSpectrogram(mel_norm_file=str(mel_stats), sampling_rate=SAMPLE_RATE)(_sounds())

@@ -23,6 +23,7 @@ from .workspace import atomic_path, read_json
 
 if TYPE_CHECKING:
     from TTS.tts.configs.xtts_config import XttsConfig
+    from TTS.tts.layers.xtts.dvae import DiscreteVAE
     from TTS.tts.models.xtts import Xtts
 
 State = dict[str, torch.Tensor]
@@ -145,6 +146,27 @@ def read_config(path: Path) -> XttsConfig:
     if config.model != "xtts":
         raise ModelError(f"“{file}” is the config of a “{config.model}” model, not of XTTS.")
     return config
+
+
+def new_dvae(audio_tokens: int) -> DiscreteVAE:
+    """Return XTTS's DVAE with random weights; `audio_tokens` counts start and stop too.
+
+    The sizes are those of GPTTrainer in coqui-tts 0.28.0.
+    """
+    from TTS.tts.layers.xtts.dvae import DiscreteVAE
+
+    return DiscreteVAE(
+        channels=80,
+        normalization=None,
+        positional_dims=1,
+        num_tokens=audio_tokens - 2,
+        codebook_dim=512,
+        hidden_dim=512,
+        num_resnet_blocks=3,
+        kernel_size=3,
+        num_layers=2,
+        use_transposed_convs=False,
+    )
 
 
 def load_xtts(voice: Voice, device: str = "cpu") -> Xtts:

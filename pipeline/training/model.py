@@ -18,7 +18,7 @@ from ..audio import CLIP_RATE
 from ..errors import ModelError
 from ..progress import Progress
 from ..records import Voice
-from ..weights import load_xtts, write_checkpoint
+from ..weights import load_xtts, new_dvae, write_checkpoint
 from ..workspace import read_json
 from .audit import TrainClip
 from .cache import ClipCache, as_float
@@ -92,20 +92,7 @@ def conditioning_mel(base: Path) -> nn.Module:
 
 def load_dvae(base: Path, audio_tokens: int) -> DiscreteVAE:
     """Return the DVAE that turns mels into audio codes; `audio_tokens` counts start and stop too."""
-    from TTS.tts.layers.xtts.dvae import DiscreteVAE
-
-    dvae = DiscreteVAE(
-        channels=80,
-        normalization=None,
-        positional_dims=1,
-        num_tokens=audio_tokens - 2,
-        codebook_dim=512,
-        hidden_dim=512,
-        num_resnet_blocks=3,
-        kernel_size=3,
-        num_layers=2,
-        use_transposed_convs=False,
-    )
+    dvae = new_dvae(audio_tokens)
     file = base / "dvae.pth"
     try:
         dvae.load_state_dict(torch.load(file, map_location="cpu", weights_only=True), strict=False)
