@@ -13,7 +13,7 @@ from playwright.sync_api import Browser
 from pipeline.base_models import REQUIRED_FILES
 from pipeline.workspace import DEMO_VOICE
 
-from .browser import Server, Visitor, open_browser, serve, wait_until
+from .browser import Server, Visitor, find_browser, open_browser, serve, wait_until
 
 PROJECT = "trial"
 EPOCHS = 8  # long enough to reload the page while it runs
@@ -148,3 +148,13 @@ def test_a_reload_shows_every_result_again(visitor: Visitor) -> None:
     for title in ("📁 Step 1 - Generating the dataset", "💻 Step 2 - Training", "📦 Model Export"):
         visitor.go_to_tab(title)
         visitor.wait_for_job(seconds=30)
+
+
+def test_without_a_browser_ci_fails_and_others_are_told_why_nothing_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(pytest.fail.Exception, match="no Chromium"):
+        find_browser()
+    monkeypatch.delenv("CI")
+    with pytest.raises(pytest.skip.Exception, match="no Chromium"):
+        find_browser()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -62,17 +63,23 @@ class Meter(threading.Thread):
         return sum(self._cpu.values())
 
     def run(self) -> None:
-        while self._root.is_running() and self._root.status() != psutil.STATUS_ZOMBIE:
-            memory = 0
-            for member in [self._root, *self._root.children(recursive=True)]:
-                try:
-                    memory += member.memory_info().rss
-                    times = member.cpu_times()
-                    self._cpu[member.pid] = times.user + times.system
-                except psutil.NoSuchProcess:
-                    continue
-            self.peak_memory = max(self.peak_memory, float(memory))
-            time.sleep(0.2)
+        try:
+            while self._root.status() != psutil.STATUS_ZOMBIE:
+                self._look()
+                time.sleep(0.2)
+        except psutil.NoSuchProcess:
+            return
+
+    def _look(self) -> None:
+        memory = 0
+        for member in [self._root, *self._root.children(recursive=True)]:
+            try:
+                memory += member.memory_info().rss
+                times = member.cpu_times()
+                self._cpu[member.pid] = times.user + times.system
+            except psutil.NoSuchProcess:
+                continue
+        self.peak_memory = max(self.peak_memory, float(memory))
 
 
 @pytest.fixture(scope="module")
@@ -211,6 +218,25 @@ def test_a_second_demo_with_other_settings_gives_other_figures(demo: Run, tmp_pa
     first = {file["name"]: file["sha256"] for file in demo.report["export"]["files"]}
     again = {file["name"]: file["sha256"] for file in second.report["export"]["files"]}
     assert first["model.pth"] != again["model.pth"]
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_ctrl_c_leaves_no_process_and_no_half_file_and_the_demo_can_be_run_again(tmp_path: Path) -> None:
+    command = [sys.executable, str(REPOSITORY / "finetune.py"), "demo", "--json", "--workspace", str(tmp_path)]
+    process = subprocess.Popen([*command, "--epochs", "50"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "EPOCH: 2/" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert "error" in json.loads(out)
+    assert not [each for each in psutil.process_iter(["cmdline"]) if str(tmp_path) in str(each.info["cmdline"])]
+    assert not [path for path in tmp_path.rglob(".*") if path.suffix in (".tmp", ".new", ".old")]
+    assert not (tmp_path / "models" / "xtts" / "demo-voice").exists()
+    assert run_demo(tmp_path, "--epochs", "1").report["training"]["epochs"] == 1
 
 
 def test_a_project_that_the_demo_did_not_make_is_left_alone(tmp_path: Path) -> None:
