@@ -66,7 +66,7 @@ def start_job(ws: Workspace, stage: str, options: Any) -> str:
     with filelock.FileLock(ws.jobs / "start.lock"):
         if stage not in LIGHT_STAGES:
             _make_room(ws)
-        job = f"{time.strftime('%Y%m%d-%H%M%S')}-{stage}-{os.urandom(3).hex()}"
+        job = _new_id(stage)
         folder = ws.jobs / job
         folder.mkdir()
         request = {"stage": stage, "workspace": str(ws.root), "options": json.loads(to_json(options))}
@@ -81,6 +81,13 @@ def start_job(ws: Workspace, stage: str, options: Any) -> str:
 # Threads of OpenMP that wait for each other sleep instead of spinning: on a machine that is busy with anything else,
 # spinning makes a training step on the CPU several times slower (3 to 4 times, measured with six processes a core).
 _WAIT_ASLEEP = {"OMP_WAIT_POLICY": "PASSIVE", "GOMP_SPINCOUNT": "0"}
+
+
+def _new_id(stage: str) -> str:
+    """Return an id by whose order jobs are in the order of their starts, to the millisecond."""
+    now = time.time()
+    moment = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    return f"{moment}-{int(now % 1 * 1000):03d}-{stage}-{os.urandom(3).hex()}"
 
 
 def _make_room(ws: Workspace) -> None:
@@ -289,6 +296,8 @@ def _outcome_of_the_dead(folder: Path) -> dict[str, str]:
 
 
 def _forget_old_jobs(ws: Workspace) -> None:
-    """Keep the newest jobs' folders only."""
+    """Keep the newest jobs' folders only, and that of the heavy job that may be running."""
+    current = (ws.jobs / "current").read_text(encoding="utf-8").strip() if (ws.jobs / "current").exists() else ""
     for job in sorted(path.name for path in ws.jobs.glob("*-*") if path.is_dir())[:-KEPT_JOBS]:
-        ws.delete(ws.jobs / job)
+        if job != current:
+            ws.delete(ws.jobs / job)
