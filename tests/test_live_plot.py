@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,19 +9,13 @@ import pytest
 
 from pipeline.training.metrics import EvaluationPoint
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
-             "--disable-sync", "--no-first-run"]  # fmt: skip
+from .browser import open_browser
 
 
 @pytest.fixture
 def page() -> Iterator[Any]:
     """Yield a browser's page that shows a live plot, and a button that adds a point to it."""
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if browser is None and not os.environ.get("CI"):
-        pytest.skip("there is no Chromium on this machine")
-    gr = pytest.importorskip("gradio")
-    from playwright.sync_api import sync_playwright
+    import gradio as gr
 
     from ui.live_plot import live_plot, show
     from ui.plots import train_against_eval
@@ -41,13 +33,11 @@ def page() -> Iterator[Any]:
         blocks.load(more, None, plot)
     _, address, _ = blocks.launch(prevent_thread_lock=True, quiet=True, ssr_mode=False)
     try:
-        with sync_playwright() as playwright:
-            chromium = playwright.chromium.launch(executable_path=browser, args=ARGUMENTS)
-            opened = chromium.new_page()
+        with open_browser() as browser:
+            opened = browser.new_page()
             opened.goto(address)
             opened.wait_for_selector("#plot .main-svg")
             yield opened
-            chromium.close()
     finally:
         blocks.close()
 
