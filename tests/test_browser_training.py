@@ -55,8 +55,6 @@ def test_a_run_is_watched_stopped_and_continued_and_loses_nothing(tmp_path: Path
         visitor = Visitor(page)
         visitor.visible("#steps").first.wait_for()
         visitor.go_to_tab("💻 Step 2 - Training")
-        # What the project remembers comes a moment after the page, and would replace what is typed before.
-        wait_until(lambda: visitor.field("Train CSV file path").input_value() == str(project.train_csv))
         visitor.choose("Select the Model to train", "demo")
         visitor.fill("Number of epochs", str(EPOCHS))
         visitor.fill("Batch size", str(BATCH))

@@ -47,7 +47,7 @@ from pipeline.records import Seconds
 from pipeline.workspace import Project, Workspace
 
 from .jobbook import JobBook
-from .style import OPENED
+from .style import FILLED, OPENED
 
 POLL_EVERY: Seconds = 1.0
 PLAYABLE = frozenset({".wav", ".flac", ".mp3", ".m4a", ".ogg", ".opus", ".webm", ".zip", ".txt", ".csv", ".json"})
@@ -207,7 +207,8 @@ class Page:
         opening.then(None, js=OPENED).then(**look)
         self.project.change(**look)
         gr.Timer(POLL_EVERY).tick(**look)
-        there.change(self._show, [there, shown, *inputs], [shown, *outputs], **self._quietly)
+        filled = there.change(self._show, [there, shown, *inputs], [shown, *outputs], **self._quietly)
+        filled.then(None, js=FILLED)
 
     def _look(self, project: str, *values: Any) -> list[str]:
         """Return the keys as they are now, in the order of the watches."""

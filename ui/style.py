@@ -19,6 +19,8 @@ ON_LOAD = """() => {
 # The address names project and tab, so that a reload, a bookmark and a second window find them. Gradio selects the
 # first tab while it draws the page; until the page has been opened as the address says, nothing may change it.
 OPENED = "() => { window.xttsOpened = true; }"
+# Until the tabs show what is on disk they would show defaults, and replace what somebody types into them.
+FILLED = "() => { document.body.classList.add('filled'); }"
 _REMEMBER = """({argument}) => {{
     if (!window.xttsOpened || !{value}) return;
     const address = new URL(window.location);
@@ -76,6 +78,10 @@ def theme() -> Any:
 
 
 CSS = """
+/* Shown at the latest after some seconds, should filling them fail. */
+body:not(.filled) #steps { visibility: hidden; animation: show-anyway 0s 8s forwards; }
+@keyframes show-anyway { to { visibility: visible; } }
+
 .gradio-container { width: 100%; max-width: 1240px !important; margin: 0 auto !important; }
 #steps > .tab-wrapper button { padding: 8px 11px; }
 
