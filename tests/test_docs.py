@@ -34,17 +34,22 @@ def test_files_that_documents_name_are_there() -> None:
             assert (REPOSITORY / name).exists(), f"{document.name} names {name}"
 
 
-def test_the_tree_in_the_readme_names_what_is_there() -> None:
+def test_the_tree_in_the_readme_names_what_is_there_and_every_module_of_the_engine() -> None:
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     tree = readme.split("## The tree")[1].split("```")[1]
+    for module in (REPOSITORY / "pipeline").rglob("[a-z]*.py"):
+        assert module.name in tree, module
     folder = REPOSITORY
     for line in tree.strip().splitlines():
+        if not line or line.startswith(" " * 20):
+            continue  # a heading among the files
         indented = line.startswith("  ")
         names = re.split(r"\s{2,}", line.strip())[0].split()
         for name in names:
             if name.startswith("."):
                 name = names[0].rsplit(".", 1)[0] + name
-            assert ((folder if indented else REPOSITORY) / name).exists(), name
+            places = [folder / name, folder / Path(names[0]).parent / name] if indented else [REPOSITORY / name]
+            assert any(place.exists() for place in places), name
         if not indented and names[0].endswith("/"):
             folder = REPOSITORY / names[0]
 
