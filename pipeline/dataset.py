@@ -42,7 +42,6 @@ from .workspace import Project, Workspace, write_text
 
 __all__ = ["create_dataset", "list_recordings", "read_dataset"]
 
-BPE_NOT_YET = "“BPE Tokenizer” has no effect yet: the base model's vocabulary stays as it is."
 HEARING_SHARE = 0.95  # of the progress bar: the first pass over a recording, with Whisper; the rest writes clips
 
 
@@ -75,8 +74,7 @@ def create_dataset(ws: Workspace, options: DatasetOptions, progress: Progress) -
         voices = measure_similarity(ws, project, clips, progress)
         manifest = _add(project, finished, new, voices, options)
         work.clean_up(finished, manifest)
-    warnings = [BPE_NOT_YET] if options.bpe_tokenizer else []
-    report = make_report(manifest, sum(len(one.clips) for one in finished), rejected, warnings)
+    report = make_report(manifest, sum(len(one.clips) for one in finished), rejected)
     _tell(report, progress)
     return report
 

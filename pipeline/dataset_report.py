@@ -37,9 +37,7 @@ _COLUMNS = (
 )
 
 
-def make_report(
-    manifest: Manifest, added: int = 0, rejected: Sequence[Rejection] = (), warnings: Sequence[str] = ()
-) -> DatasetReport:
+def make_report(manifest: Manifest, added: int = 0, rejected: Sequence[Rejection] = ()) -> DatasetReport:
     """Return the report of a dataset: `rejected` are whole files, what was left out of the others is known here."""
     clips = manifest.clips
     return DatasetReport(
@@ -50,7 +48,7 @@ def make_report(
         eval=sum(clip.split == "eval" for clip in clips),
         added=added,
         rejected=(*rejected, *(one for source in manifest.sources for one in source.rejected)),
-        warnings=(*warnings, *_warnings(clips)),
+        warnings=tuple(_warnings(clips)),
         rows=clips,
     )
 

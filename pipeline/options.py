@@ -81,12 +81,6 @@ class DatasetOptions:
         high=50,
         unit="%",
     )
-    bpe_tokenizer: bool = setting(
-        False,
-        "BPE Tokenizer",
-        "Extend the base model's vocabulary with pieces of words learnt from this dataset: for a new language or "
-        "many unusual words.",
-    )
     vad: bool = setting(
         True, "VAD", "Find where somebody speaks before Whisper listens, so that silence and noise aren't transcribed."
     )

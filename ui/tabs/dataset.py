@@ -25,7 +25,6 @@ from ..tables import as_table
 from ..uploads import add_samples
 
 RECORDING_COLUMNS = ("File", "Duration", "Rate", "Channels", "Format", "Loudness", "Note")
-NOT_BUILT_YET = ("bpe_tokenizer",)
 
 
 def build(page: Page) -> None:
@@ -186,7 +185,7 @@ def _build_work(page: Page) -> None:
         with gr.Row():
             form.add("speaker")
             form.add("seed")
-        form.add_rest(skip=("project", "audio", *NOT_BUILT_YET))
+        form.add_rest(skip=("project", "audio"))
     panel = JobPanel(
         page, "dataset", "Step 1 - Create dataset", idle="Recordings become clips with their texts: press the button."
     )
