@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import threading
 import unicodedata
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -29,6 +30,8 @@ DEMO_VOICE = REPOSITORY / "assets" / "demo-voice.flac"
 # Not beside the recording under its name: a transcript there would be used instead of Whisper.
 DEMO_TRANSCRIPT = REPOSITORY / "assets" / "demo-sentences.txt"
 DEMO_MARKER = "demo.json"  # lies in the demo base, with its seed, and in what was trained from it
+
+_REMEMBERING = threading.Lock()
 
 SAMPLES_FOLDER = "put-voice-samples-in-here"
 # Names that Windows keeps for devices, whatever their ending.
@@ -191,7 +194,9 @@ class Project:
             return {}
 
     def remember_settings(self, **settings: Any) -> None:
-        write_json(self.settings_file, {**self.read_settings(), **settings})
+        """Add to the settings, or change some; the page calls this from many threads."""
+        with _REMEMBERING:
+            write_json(self.settings_file, {**self.read_settings(), **settings})
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -115,3 +116,10 @@ def test_settings_are_remembered_by_project(ws: Workspace) -> None:
     assert ws.project("ben").read_settings() == {}
     write_json(ws.project("ben").settings_file, [1])
     assert ws.project("ben").read_settings() == {}
+
+
+def test_settings_remembered_at_the_same_time_are_all_kept(ws: Workspace) -> None:
+    project = ws.project("anna")
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: project.remember_settings(**{f"tab{number}": number}), range(40)))
+    assert project.read_settings() == {f"tab{number}": number for number in range(40)}

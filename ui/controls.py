@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -15,7 +14,6 @@ from pipeline.workspace import Project
 from .context import Page
 
 PRECISION_NAMES = {"mixed": "Mixed", "float16": "FP16", "float32": "FP32"}
-_saving = threading.Lock()  # settings.json is read, changed and written
 
 
 def make_control(about: Setting, **changes: Any) -> Any:
@@ -143,10 +141,9 @@ class Form:
 
     def _remember(self, project: str, *values: Any) -> None:
         if project:
-            with _saving:
-                opened = self._page.open(project)
-                suggested = self._defaults(opened)  # not remembered: it may change with the project
-                settings = dict(zip(self.fields, values, strict=True))
-                changed = {name: value for name, value in settings.items() if value != suggested.get(name)}
-                changed = {name: value for name, value in changed.items() if name not in self._forget}
-                opened.remember_settings(**{self._stage: changed})
+            opened = self._page.open(project)
+            suggested = self._defaults(opened)  # not remembered: it may change with the project
+            settings = dict(zip(self.fields, values, strict=True))
+            changed = {name: value for name, value in settings.items() if value != suggested.get(name)}
+            changed = {name: value for name, value in changed.items() if name not in self._forget}
+            opened.remember_settings(**{self._stage: changed})
