@@ -6,6 +6,7 @@ import importlib
 import json
 import logging
 import os
+import re
 import signal
 import sys
 import time
@@ -45,13 +46,14 @@ class FileProgress(Progress):
         self._folder = folder
         self._stop_file = folder / "stop"
         self._events = (folder / "events.jsonl").open("a", encoding="utf-8", buffering=1)
-        self._next_progress = 0.0
+        self._next_progress, self._doing = 0.0, ""
         self._signalled = False
 
     def update(self, fraction: float | None, message: str) -> None:
         now = time.monotonic()
-        if now >= self._next_progress or fraction == 1.0:
-            self._next_progress = now + PROGRESS_EVERY
+        doing = re.sub(r"[\d.,:]+", "", message)  # without its figures: what is being done, not how far
+        if now >= self._next_progress or fraction == 1.0 or doing != self._doing:
+            self._next_progress, self._doing = now + PROGRESS_EVERY, doing
             self._write("progress", fraction=fraction, message=message)
 
     def log(self, message: str, kind: str = "General") -> None:

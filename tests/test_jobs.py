@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -16,6 +17,7 @@ import pytest
 from pipeline import jobs
 from pipeline.errors import JobError, JobRunningError
 from pipeline.options import CheckOptions, DemoOptions
+from pipeline.worker import FileProgress
 from pipeline.workspace import Workspace
 
 
@@ -178,3 +180,14 @@ def test_a_job_whose_process_is_just_being_made_has_not_died(ws: Workspace) -> N
     assert jobs.read_job(ws, folder.name).running
     (folder / "request.json").write_text(json.dumps({**request, "started": time.time() - 60}))
     assert jobs.read_job(ws, folder.name).state == "died"
+
+
+def test_progress_comes_no_faster_than_anyone_can_see_but_no_new_doing_is_missed(tmp_path: Path) -> None:
+    progress = FileProgress(tmp_path)
+    for number in range(100):
+        progress.update(number / 200, f"Copying {number} of 100")
+    progress.update(0.5, "Trying the voice")
+    told = [json.loads(line)["message"] for line in (tmp_path / "events.jsonl").read_text().splitlines()]
+    assert told[0] == "Copying 0 of 100"
+    assert told[-1] == "Trying the voice"
+    assert len(told) < 20
